@@ -1,0 +1,44 @@
+# Copyright 2026 gr-kdamc authors.
+#
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""gr-kdamc: automatic modulation classification with distilled ONNX networks.
+
+Names load when they are first used (PEP 562): ``from gnuradio import kdamc`` works, and so does
+a flowgraph that only slices frames, on a machine without onnxruntime; a classifier block made
+there says what to install.  It also lets the training wing read :mod:`contract` and
+:mod:`model` on a machine without GNU Radio.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+#: Public name -> module of this package that defines it.
+_HOME = {
+    "frame_slicer": "frame_slicer",
+    "rms_normalizer": "rms_normalizer",
+    "onnx_classifier": "onnx_classifier",
+    "kd_amc_classifier": "kd_amc_classifier",
+    "Decision": "decision",
+    "ModelError": "contract",
+    "Model": "model",
+    "open_model": "model",
+    "installed_models": "model",
+    "FrameKernel": "kdamc_python",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
