@@ -1,0 +1,223 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The data set file: one HDF5 layout that every generator writes and everything else reads.
+
+Datasets: ``X (n, 2, L)`` float32 or float16 (row 0 I, row 1 Q), ``Y (n)`` uint8 class index,
+``Z (n)`` int8 SNR label in dB, ``pass_id (n)`` uint32: frames of one number were cut, in order of
+time, from one run of the modulator and channel, so a split must keep them together.
+Attributes: ``classes`` (names), ``sample_rate`` (Hz), ``samples_per_symbol`` (lowest, highest),
+``generator`` (name and version), ``seed``, ``created``, ``speech`` (which texts and voices),
+``options`` (JSON: what else was asked for).
+
+``created`` is the date of the generator's version and not the time of the run, so that equal
+commands give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..errors import UserError
+from ..files import replacing
+
+
+@dataclass(frozen=True)
+class DataSetInfo:
+    """What a data set file says of itself; see the module's docstring for the fields."""
+
+    classes: tuple[str, ...]
+    sample_rate: float
+    samples_per_symbol: tuple[float, float]
+    generator: str
+    seed: int
+    created: str
+    speech: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class DataSetWriter:
+    """Writes a data set file of a known number of frames, piece by piece; a context manager.
+
+    The file appears under its name only when the body of the ``with`` ends without an exception
+    and all frames have been written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        info: DataSetInfo,
+        frames: int,
+        frame_length: int,
+        dtype: str = "float32",
+    ) -> None:
+        self._replacing = replacing(path)
+        self._info = info
+        self._shape = (frames, 2, frame_length)
+        self._dtype = np.dtype(dtype)
+        self._written = 0
+        self._file: h5py.File | None = None
+
+    def __enter__(self) -> DataSetWriter:
+        temporary = self._replacing.__enter__()
+        self._file = h5py.File(temporary, "w", libver=("v108", "v108"))
+        n = self._shape[0]
+        for name, shape, dtype in (
+            ("X", self._shape, self._dtype),
+            ("Y", (n,), np.uint8),
+            ("Z", (n,), np.int8),
+            ("pass_id", (n,), np.uint32),
+        ):
+            self._file.create_dataset(name, shape, dtype, track_times=False)
+        attributes = self._file.attrs
+        attributes["classes"] = np.array(self._info.classes, dtype=h5py.string_dtype())
+        attributes["sample_rate"] = float(self._info.sample_rate)
+        attributes["samples_per_symbol"] = np.array(self._info.samples_per_symbol, np.float64)
+        attributes["generator"] = self._info.generator
+        attributes["seed"] = np.int64(self._info.seed)
+        attributes["created"] = self._info.created
+        attributes["speech"] = self._info.speech
+        attributes["options"] = json.dumps(self._info.options, sort_keys=True)
+        return self
+
+    def append(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, pass_id: np.ndarray) -> None:
+        """Add frames: ``x (m, 2, L)``, ``y``, ``z`` and ``pass_id`` ``(m)``.
+
+        Raises ValueError when shapes disagree, a class index is out of range, a sample is not
+        finite, or there are more frames than announced.
+        """
+        start, stop = self._written, self._written + len(x)
+        if x.shape[1:] != self._shape[1:] or not len(x) == len(y) == len(z) == len(pass_id):
+            raise ValueError("frames and labels do not have matching shapes")
+        if stop > self._shape[0]:
+            raise ValueError(f"more than the {self._shape[0]} frames announced")
+        if len(y) and int(np.max(y)) >= len(self._info.classes):
+            raise ValueError("class index out of range")
+        if not np.isfinite(x).all():
+            raise ValueError("a frame holds a sample that is not finite")
+        for name, values in (("X", x), ("Y", y), ("Z", z), ("pass_id", pass_id)):
+            self._file[name][start:stop] = values
+        self._written = stop
+
+    def __exit__(self, kind, error, trace) -> None:
+        self._file.close()
+        if kind is None and self._written != self._shape[0]:
+            error = ValueError(f"{self._written} of {self._shape[0]} frames were written")
+            self._replacing.__exit__(ValueError, error, None)
+            raise error
+        self._replacing.__exit__(kind, error, trace)
+
+
+class DataSetFile:
+    """A data set file opened for reading and checked; a context manager.
+
+    ``x``, ``y``, ``z`` and ``pass_id`` are h5py datasets (slice them to read), ``info`` holds the
+    attributes. Files of others may lack ``pass_id``: then each frame counts as a pass of its own.
+    Raises UserError, naming the file and the fault, for anything that is not a data set file.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise UserError(f"{self.path}: no such file")
+        try:
+            self._file = h5py.File(self.path, "r")
+        except OSError as error:
+            raise UserError(f"{self.path}: not a readable HDF5 file ({error})") from error
+        try:
+            self._check()
+        except UserError:
+            self._file.close()
+            raise
+
+    def _check(self) -> None:
+        def refuse(reason: str) -> None:
+            raise UserError(f"{self.path}: {reason}")
+
+        for name in ("X", "Y", "Z"):
+            if not isinstance(self._file.get(name), h5py.Dataset):
+                refuse(f"has no dataset {name}")
+        attributes = self._file.attrs
+        for name in ("classes", "sample_rate", "samples_per_symbol"):
+            if name not in attributes:
+                refuse(f"has no attribute {name}")
+        self.x, self.y, self.z = self._file["X"], self._file["Y"], self._file["Z"]
+        n = self.x.shape[0] if self.x.ndim else 0
+        if self.x.ndim != 3 or self.x.shape[1] != 2 or n == 0:
+            refuse(f"X has shape {self.x.shape}, not (n, 2, L)")
+        if self.x.dtype not in (np.float32, np.float16):
+            refuse(f"X is {self.x.dtype}, not float32 or float16")
+        if self.y.shape != (n,) or self.z.shape != (n,):
+            refuse("Y and Z do not have one entry for each frame")
+        self.pass_id = self._file["pass_id"] if "pass_id" in self._file else np.arange(n)
+        if self.pass_id.shape != (n,):
+            refuse("pass_id does not have one entry for each frame")
+        classes = tuple(
+            name.decode() if isinstance(name, bytes) else str(name)
+            for name in np.atleast_1d(attributes["classes"])
+        )
+        if int(np.max(self.y[:])) >= len(classes):
+            refuse(f"Y names a class beyond the {len(classes)} listed")
+        rates = np.atleast_1d(attributes["samples_per_symbol"]).astype(float)
+        self.info = DataSetInfo(
+            classes=classes,
+            sample_rate=float(attributes["sample_rate"]),
+            samples_per_symbol=(float(rates[0]), float(rates[-1])),
+            generator=str(attributes.get("generator", "")),
+            seed=int(attributes.get("seed", -1)),
+            created=str(attributes.get("created", "")),
+            speech=str(attributes.get("speech", "")),
+            options=json.loads(attributes.get("options", "{}")),
+        )
+
+    def __len__(self) -> int:
+        return self.x.shape[0]
+
+    @property
+    def frame_length(self) -> int:
+        """Samples a frame."""
+        return self.x.shape[2]
+
+    def __enter__(self) -> DataSetFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def rms_normalised(frames: np.ndarray) -> np.ndarray:
+    """``frames (n, 2, L)`` scaled so that each has RMS 1, float32: what networks are given.
+
+    RMS is that of the complex samples. Raises ValueError for a frame that is all zeros.
+    """
+    frames = np.asarray(frames, np.float32)
+    rms = np.sqrt(np.mean(np.square(frames, dtype=np.float64).sum(axis=1), axis=1))
+    if not (rms > 0).all():
+        raise ValueError("a frame is all zeros")
+    return frames / rms[:, None, None].astype(np.float32)
+
+
+def split_by_pass(
+    pass_id: np.ndarray, shares: Sequence[float], seed: int
+) -> list[np.ndarray]:
+    """Split frames into parts of about ``shares``, keeping every pass in one part.
+
+    ``pass_id (n)`` integers; returns for each share a sorted index array. The shares must be
+    positive and sum to at most 1 (ValueError). Passes are dealt out after a shuffle by ``seed``.
+    """
+    if min(shares) <= 0 or sum(shares) > 1.0 + 1e-9:
+        raise ValueError("shares must be positive and sum to at most 1")
+    passes, which = np.unique(pass_id, return_inverse=True)
+    position = np.random.default_rng(seed).permutation(len(passes))
+    edges = np.rint(np.concatenate([[0.0], np.cumsum(shares)]) * len(passes)).astype(int)
+    return [
+        np.flatnonzero((position[which] >= low) & (position[which] < high))
+        for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
