@@ -11,7 +11,9 @@ there says what to install.  It also lets the training wing read :mod:`contract`
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 #: Public name -> module of this package that defines it.
@@ -42,3 +44,19 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME})
+
+
+class _Package(ModuleType):
+    """Keeps a block's name bound to the block.
+
+    A block's file has the block's name, and importing a submodule binds the module to that name
+    in its package, whoever imports it and when.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOME and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
