@@ -1,0 +1,5 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks, one file each, and the registry that names them. Importing it imports torch."""
+
+from . import plain_conv as plain_conv

@@ -1,0 +1,48 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The registry of networks: what a recipe may name under ``network``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from ..errors import UserError
+
+Factory = Callable[..., nn.Module]
+
+_networks: dict[str, Factory] = {}
+
+
+def register(name: str) -> Callable[[Factory], Factory]:
+    """Decorator: make a network known under ``name``. Works from outside the package.
+
+    The factory takes ``classes`` (how many) and ``frame_length`` (samples) and its own options by
+    keyword, and gives a module that maps ``(n, 2, frame_length)`` float32 frames of RMS 1 to
+    ``(n, classes)`` logits.
+    """
+
+    def add(factory: Factory) -> Factory:
+        if name in _networks:
+            raise ValueError(f"a network named {name} exists already")
+        _networks[name] = factory
+        return factory
+
+    return add
+
+
+def names() -> list[str]:
+    """Names of all known networks, sorted."""
+    return sorted(_networks)
+
+
+def create(name: str, *, classes: int, frame_length: int, **options: Any) -> nn.Module:
+    """A new network; raises UserError for an unknown name or options that it does not take."""
+    if name not in _networks:
+        raise UserError(f"no network named {name!r}; known: {', '.join(names())}")
+    try:
+        return _networks[name](classes=classes, frame_length=frame_length, **options)
+    except TypeError as error:
+        raise UserError(f"network {name}: {error}") from error
