@@ -204,9 +204,7 @@ def rms_normalised(frames: np.ndarray) -> np.ndarray:
     return frames / rms[:, None, None].astype(np.float32)
 
 
-def split_by_pass(
-    pass_id: np.ndarray, shares: Sequence[float], seed: int
-) -> list[np.ndarray]:
+def split_by_pass(pass_id: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:
     """Split frames into parts of about ``shares``, keeping every pass in one part.
 
     ``pass_id (n)`` integers; returns for each share a sorted index array. The shares must be

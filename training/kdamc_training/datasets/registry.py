@@ -39,6 +39,8 @@ class Generator(ABC):
     frame_length: int
     sample_rate: float
     samples_per_symbol: tuple[float, float]
+    limits: tuple[str, ...]
+    """What the set lacks, one sentence each; model cards repeat it."""
     splits: tuple[str, ...]
     """Names of the disjoint stocks of source material (speech): "train" first."""
 

@@ -49,6 +49,15 @@ class Rml2016_10a(Generator):
     sample_rate = 200e3
     samples_per_symbol = (8.0, 8.0)
     splits = speech.SPLITS
+    limits = (
+        "Only 8 samples a symbol, roll-off 0.35, and carriers within a few hertz at 200 kS/s.",
+        "One fading channel, the same in every pass.",
+        "No other signal in the band, no filter mismatch, no clipping, no impulses, no bursts.",
+        "AM-SSB is noise alone, as in the genuine set: the label means that nothing was heard.",
+        "In a pause of speech AM-DSB and WBFM are the same bare carrier.",
+        "An SNR label is about half of the true SNR in decibels for a signal of unit power, and "
+        "PAM4, QAM16 and QAM64 are 7, 10 and 16 dB stronger than the others at one label.",
+    )
 
     def __init__(self) -> None:
         self._channel = channel_2016.ChannelSettings(sample_rate=self.sample_rate)

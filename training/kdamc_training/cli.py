@@ -1,0 +1,212 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line ``kdamc-train``. Torch and GNU Radio are imported only by what needs them."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. Errors of the user's get one line on stderr."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(arguments)
+    options.command_line = shlex.join(["kdamc-train", *arguments])
+    try:
+        return options.do(options) or 0
+    except (UserError, OSError) as error:
+        print(f"kdamc-train: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("kdamc-train: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kdamc-train", description="Make data sets, train, measure and export classifiers."
+    )
+    parser.add_argument("--version", action="version", version=f"kdamc-train {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    data = commands.add_parser("data", help="make and check data sets").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    generate = data.add_parser("generate", help="write a regenerated data set to a file")
+    generate.add_argument("name", metavar="NAME", help="see kdamc-train list")
+    generate.add_argument("out", metavar="OUT.h5", type=Path)
+    generate.add_argument("--frames-per-cell", type=int, required=True, metavar="N")
+    generate.add_argument("--seed", type=int, required=True, metavar="S")
+    generate.add_argument(
+        "--speech",
+        default="train",
+        metavar="STOCK",
+        help="train or test: texts and voices that the other has not; also changes the bits",
+    )
+    generate.add_argument(
+        "--run-length",
+        type=int,
+        default=0,
+        metavar="R",
+        help="cut R consecutive frames from each pass instead of frames far apart",
+    )
+    generate.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1)")
+    generate.set_defaults(do=_generate)
+
+    fidelity = data.add_parser(
+        "fidelity", help="compare a file with genuine data, by a network trained on that"
+    )
+    fidelity.add_argument("data", metavar="DATA.h5", type=Path)
+    fidelity.add_argument(
+        "--yardstick",
+        required=True,
+        metavar="M.onnx",
+        help="network trained on genuine data, input (n, L, 2) with sum of |x| 1",
+    )
+    fidelity.add_argument(
+        "--reference",
+        required=True,
+        type=Path,
+        metavar="CSV",
+        help="accuracy on genuine data: a row a class, a column an SNR label",
+    )
+    fidelity.add_argument("--json", type=Path, metavar="FILE")
+    fidelity.set_defaults(do=_fidelity)
+
+    listing = commands.add_parser("list", help="name data sets, networks and recipes")
+    listing.set_defaults(do=_list)
+
+    run = commands.add_parser("run", help="do all that a recipe says; goes on after a kill")
+    run.add_argument("recipe", metavar="RECIPE", help="file or name")
+    run.add_argument("--budget", default="paper", metavar="B", help="smoke, reduced or paper")
+    run.add_argument("--set", action="append", default=[], metavar="K=V", dest="overrides")
+    run.add_argument("--jobs", type=int, default=1, metavar="J", help="processes for data")
+    run.add_argument("--work", type=Path, metavar="DIR", help="folder for data and runs")
+    run.add_argument(
+        "--publish", action="store_true", help="copy the model to models/, the record to results/"
+    )
+    run.set_defaults(do=_run)
+
+    evaluate = commands.add_parser("evaluate", help="measure a model on a data set file")
+    evaluate.add_argument("data", metavar="DATA.h5", type=Path)
+    evaluate.add_argument("--model", required=True, metavar="M.onnx")
+    evaluate.add_argument("--json", type=Path, metavar="FILE")
+    evaluate.set_defaults(do=_evaluate)
+
+    export = commands.add_parser("export", help="turn a checkpoint into an ONNX model")
+    export.add_argument("checkpoint", metavar="CKPT", type=Path)
+    export.add_argument("out", metavar="OUT.onnx", type=Path)
+    export.add_argument(
+        "--uncalibrated",
+        action="store_true",
+        help="export although no calibration.json lies beside the checkpoint",
+    )
+    export.set_defaults(do=_export)
+    return parser
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from . import datasets as datasets
+    from .datasets.generate import generate
+
+    frames = generate(
+        options.name,
+        options.out,
+        frames_per_cell=options.frames_per_cell,
+        seed=options.seed,
+        split=options.speech,
+        run_length=options.run_length,
+        jobs=options.jobs,
+    )
+    print(f"{options.out}: {frames} frames")
+
+
+def _fidelity(options: argparse.Namespace) -> int:
+    from .fidelity import compare
+    from .pipeline import write_json
+
+    found = compare(options.data, options.yardstick, options.reference)
+    print("SNR label   here  genuine")
+    for label, here, genuine in zip(
+        found["snr_labels"], found["by_snr"], found["reference_by_snr"], strict=True
+    ):
+        print(f"{label:9d}  {here:5.3f}    {genuine:5.3f}")
+    print(f"overall {found['overall']:.4f}, largest difference {found['largest_difference']:.3f}")
+    print("faithful" if found["faithful"] else "NOT faithful")
+    if options.json:
+        write_json(options.json, found)
+    return 0 if found["faithful"] else 2
+
+
+def _list(options: argparse.Namespace) -> None:
+    from . import datasets as datasets
+    from . import networks as networks
+    from . import recipe
+    from .datasets import registry as generators
+    from .networks import registry as network_registry
+
+    for title, names in (
+        ("data sets", generators.names()),
+        ("networks", network_registry.names()),
+        ("recipes", recipe.names()),
+    ):
+        print(f"{title}:")
+        for name in names:
+            print(f"  {name}")
+
+
+def _run(options: argparse.Namespace) -> None:
+    from . import datasets as datasets
+    from . import pipeline, recipe
+
+    chosen = recipe.load(recipe.find(options.recipe), options.budget, options.overrides)
+    record = pipeline.run(
+        chosen,
+        options.command_line,
+        work=options.work or pipeline.WORK,
+        jobs=options.jobs,
+        publish=options.publish,
+    )
+    test = record["test"]
+    print(f"{test['model']['file']}: {100 * test['overall']:.2f} % of {test['frames']} test frames")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from .evaluate import evaluate
+    from .onnx_models import open_model
+    from .pipeline import write_json
+
+    record = evaluate(open_model(options.model), options.data)
+    for label, accuracy in record["by_snr"].items():
+        print(f"{label:>4} dB  {100 * accuracy:5.1f} %")
+    print(f"overall {100 * record['overall']:.2f} % of {record['frames']} frames")
+    print(f"calibration error {record['ece']:.4f}")
+    if options.json:
+        write_json(options.json, record)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from .calibration import Calibration, read_calibration
+    from .export import export, load_checkpoint
+
+    beside = options.checkpoint.with_name("calibration.json")
+    calibration: Calibration | None = None
+    if beside.is_file():
+        calibration = read_calibration(beside)
+    elif not options.uncalibrated:
+        raise UserError(
+            f"{beside} does not exist: a run writes it; --uncalibrated exports without it"
+        )
+    export(load_checkpoint(options.checkpoint), options.out, calibration)
+    print(options.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
