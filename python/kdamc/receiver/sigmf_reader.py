@@ -31,6 +31,7 @@ class SigmfRecording:
     adds to such a number (``core:offset``).
     """
 
+    meta_path: Path
     data_path: Path
     header_bytes: int
     format: SampleFormat
@@ -152,7 +153,7 @@ def open_sigmf(path: Path) -> SigmfRecording:
         segments.append(
             Segment(start, end - start, float(rate), float(capture.get("core:frequency", 0)), time)
         )
-    return SigmfRecording(data_path, header, sample_format, offset, segments, metadata)
+    return SigmfRecording(meta_path, data_path, header, sample_format, offset, segments, metadata)
 
 
 def _check_length(metadata: dict[str, Any], end: int, meta_path: Path, data_path: Path) -> None:

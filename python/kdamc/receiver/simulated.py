@@ -19,12 +19,11 @@ from gnuradio import analog, blocks, channels, digital, filter, gr
 from gnuradio.filter import firdes
 
 from .errors import InputError
+from .labels import NOISE
 
 SAMPLE_RATE = 200e3
 SAMPLES_PER_SYMBOL = 8
 EXCESS_BANDWIDTH = 0.35
-#: The label of a passage without a signal.
-NOISE = "noise"
 DEFAULT_SCHEDULE = "BPSK:2,QPSK:2,8PSK:2,QAM16:2,GFSK:2,WBFM:2,noise:1"
 
 #: A passage of symbols or audio this long is repeated: samples.

@@ -38,6 +38,8 @@ class Source(ABC):
     is_repeatable: bool = True
     #: The parts in order; only the last may be without an end.
     segments: list[Segment]
+    #: The files that it reads, which no report may overwrite.
+    files: tuple[Path, ...] = ()
 
     @abstractmethod
     def connect(self, graph: gr.top_block, segment: Segment) -> gr.basic_block:
@@ -84,6 +86,7 @@ class RawFileSource(Source):
         self.name = str(path)
         self.is_complex = sample_format.is_complex
         self.segments = [Segment(0, count, _check_rate(rate), freq_hz)]
+        self.files = (path,)
         self._path = path
         self._format = sample_format
         self._header_bytes = 0
@@ -120,6 +123,7 @@ class SigmfSource(RawFileSource):
         self.name = str(path)
         self.is_complex = recording.format.is_complex
         self.segments = recording.segments
+        self.files = (recording.data_path, recording.meta_path)
         self._path = recording.data_path
         self._format = recording.format
         self._header_bytes = recording.header_bytes
@@ -128,6 +132,7 @@ class SigmfSource(RawFileSource):
     def sigmf_header(self) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
         """See :meth:`Source.sigmf_header`: the recording's own, hash and name of its data added."""
         info = dict(self._recording.metadata["global"])
+        info.pop("core:metadata_only", None)
         info["core:dataset"] = self._path.name
         info.setdefault("core:sha512", file_sha512(self._path))
         captures = [dict(capture) for capture in self._recording.metadata["captures"]]
@@ -139,6 +144,7 @@ class WavSource(Source):
 
     def __init__(self, path: Path, freq_hz: float = 0.0):
         self._header = read_wav_header(path)
+        self.files = (path,)
         self._path = path
         self.name = str(path)
         self.is_complex = self._header.channels == 2

@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+# Copyright 2026 gr-kdamc authors.
+#
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Classify the modulation of what a radio, a recording or a simulation delivers."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gnuradio.kdamc.contract import LAYOUTS, NORMALISE_MODES, OUTPUTS, ModelError
+from gnuradio.kdamc.receiver.console import LiveConsole, PlainConsole
+from gnuradio.kdamc.receiver.errors import InputError
+from gnuradio.kdamc.receiver.front_end import FrontEndPlan, plan_front_end
+from gnuradio.kdamc.receiver.gate import OPEN_DB, look_for_gate
+from gnuradio.kdamc.receiver.json_report import JsonReport
+from gnuradio.kdamc.receiver.receive import Receiver
+from gnuradio.kdamc.receiver.records import DecisionLike, Summary
+from gnuradio.kdamc.receiver.segments import Segment, limit_duration
+from gnuradio.kdamc.receiver.sigmf_report import SigmfReport
+from gnuradio.kdamc.receiver.sources import Source, add_source_options, open_source
+
+PROGRAM = "amc_rx"
+BAD_INPUT = 2
+FAILED = 1
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with one line on stderr."""
+        self.exit(BAD_INPUT, f"{PROGRAM}: error: {message}\n")
+
+
+def number(
+    kind: type, low: float, high: float = math.inf, above: bool = False
+) -> Callable[[str], Any]:
+    """An argparse type: a finite int or float from ``low`` (or above it) to ``high``."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and low <= value <= high) or (above and value == low):
+            bound = f"above {low:g}" if above else f"from {low:g}"
+            upper = "" if high == math.inf else f" to {high:g}"
+            raise argparse.ArgumentTypeError(f"{text!r} is no number {bound}{upper}")
+        return value
+
+    return parse
+
+
+def gate(text: str) -> float | None:
+    """An argparse type: ``auto`` (None), ``off``, or dBFS."""
+    if text == "auto":
+        return None
+    if text == "off":
+        return OPEN_DB
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto, off nor a level in dBFS")
+    return value
+
+
+def build_parser() -> Parser:
+    """The command line."""
+    parser = Parser(prog=PROGRAM, description=__doc__, allow_abbrev=False)
+    add_source_options(parser)
+    signals = parser.add_argument_group("front end")
+    signals.add_argument(
+        "--tune",
+        metavar="HZ",
+        type=float,
+        default=0.0,
+        help="move this frequency of the samples to 0",
+    )
+    signals.add_argument(
+        "--symbol-rate",
+        metavar="HZ",
+        type=float,
+        help="resample to the samples a symbol that the model wants",
+    )
+    signals.add_argument(
+        "--samples-per-symbol",
+        metavar="N",
+        type=number(float, 0, above=True),
+        help="instead of what the model wants",
+    )
+    signals.add_argument(
+        "--bandwidth", metavar="HZ", type=float, help="filter to this two-sided bandwidth"
+    )
+    signals.add_argument(
+        "--gate-db",
+        metavar="DBFS",
+        type=gate,
+        default=None,
+        help="ignore frames of less power: a level, off, or auto, which looks whether a source "
+        "has passages of noise alone (default auto)",
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model", metavar="NAME|FILE", default="", help="ONNX model, by name or file"
+    )
+    model.add_argument(
+        "--list-models", action="store_true", help="list what --model knows, and end"
+    )
+    model.add_argument("--classes", metavar="A,B,...", help="class names of a third-party model")
+    model.add_argument(
+        "--layout", choices=LAYOUTS, metavar="LAYOUT", help=f"its input: {', '.join(LAYOUTS)}"
+    )
+    model.add_argument(
+        "--normalise",
+        choices=NORMALISE_MODES,
+        metavar="MODE",
+        help=f"its scaling: {', '.join(NORMALISE_MODES)}",
+    )
+    model.add_argument(
+        "--output", choices=OUTPUTS, metavar="KIND", help=f"its output: {', '.join(OUTPUTS)}"
+    )
+    decisions = parser.add_argument_group("decisions")
+    decisions.add_argument(
+        "--decision-frames",
+        metavar="N",
+        type=number(int, 1),
+        default=32,
+        help="frames that decide together (default %(default)s)",
+    )
+    decisions.add_argument(
+        "--decision-interval",
+        metavar="S",
+        type=number(float, 0, above=True),
+        default=1.0,
+        help="longest decision (default %(default)s s)",
+    )
+    decisions.add_argument(
+        "--hop",
+        metavar="N",
+        type=number(int, 1),
+        help="samples between frame starts (default: a frame's length)",
+    )
+    decisions.add_argument(
+        "--unknown-threshold",
+        metavar="P",
+        type=number(float, 0, 1),
+        help="below this confidence a label is unknown (default: the model's)",
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--throttle",
+        action="store_true",
+        help="in real time; frames are dropped, and counted, if the machine is too slow",
+    )
+    run.add_argument(
+        "--duration", metavar="S", type=number(float, 0, above=True), help="end after this much"
+    )
+    run.add_argument("--json", metavar="FILE", type=Path, help="write JSON lines")
+    run.add_argument("--sigmf", metavar="FILE", type=Path, help="write SigMF annotations")
+    run.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    run.add_argument("--verbose", action="store_true", help="log to stderr")
+    return parser
+
+
+def list_models() -> None:
+    """Print name, frame length and classes of every installed model."""
+    from gnuradio.kdamc.model import installed_models, open_model
+
+    for name, path in installed_models().items():
+        try:
+            model = open_model(path)
+        except ModelError as error:
+            print(f"{name}: not usable: {error}")
+            continue
+        print(f"{name}: {model.input_size} samples, {', '.join(model.classes)}")
+
+
+def third_party_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What the user says of a model instead of the model itself."""
+    settings = {
+        "classes": args.classes,
+        "layout": args.layout,
+        "normalise_mode": args.normalise,
+        "output": args.output,
+    }
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def plan(args: argparse.Namespace, source: Source, model: Any) -> FrontEndPlan:
+    """The front end that the source needs for the model."""
+    wanted = args.samples_per_symbol
+    if wanted is None and model.samples_per_symbol is not None:
+        low, high = model.samples_per_symbol
+        wanted = math.sqrt(low * high)
+    return plan_front_end(
+        source.segments[0].sample_rate,
+        source.is_complex,
+        args.tune,
+        args.symbol_rate,
+        wanted,
+        args.bandwidth,
+    )
+
+
+def check_outputs(args: argparse.Namespace, source: Source) -> None:
+    """Refuse to overwrite what is being read, or to write two things into one file."""
+    outputs = [path for path in (args.json, args.sigmf) if path is not None]
+    taken = [path.resolve() for path in source.files]
+    for path in outputs:
+        if path.resolve() in taken:
+            raise InputError(f"{path}: is being read, or written, by this very run")
+        taken.append(path.resolve())
+
+
+def run(args: argparse.Namespace) -> int:
+    """Receive as the command line says and return the exit status.
+
+    Raises InputError or ModelError for what cannot be used, before anything is written.
+    """
+    from gnuradio.kdamc.kd_amc_classifier import kd_amc_classifier
+    from gnuradio.kdamc.model import open_model
+
+    source = open_source(args)
+    explicit = third_party_settings(args)
+    model = open_model(args.model, **explicit)
+    front_end = plan(args, source, model)
+    segments = source.segments
+    if args.duration is not None:
+        segments = limit_duration(segments, args.duration)
+    if not segments or front_end.output_count(segments[0].count or 1 << 62) == 0:
+        raise InputError(f"{source.name}: nothing to classify in {args.duration:g} s")
+    check_outputs(args, source)
+    gate_db = args.gate_db
+    if gate_db is None:
+        gate_db = (
+            look_for_gate(source, front_end, model.input_size) if source.is_repeatable else OPEN_DB
+        )
+
+    def make_classifier(
+        segment: Segment, on_decision: Callable[[DecisionLike], None]
+    ) -> kd_amc_classifier:
+        return kd_amc_classifier(
+            model=str(model.path),
+            sample_rate=segment.sample_rate,
+            hop=args.hop or 0,
+            decision_frames=args.decision_frames,
+            decision_interval=args.decision_interval,
+            gate_db=gate_db,
+            unknown_threshold=-1.0 if args.unknown_threshold is None else args.unknown_threshold,
+            mode="live" if args.throttle else "offline",
+            rx_freq=segment.freq_hz,
+            rx_time=segment.time,
+            on_decision=on_decision,
+            **explicit,
+        )
+
+    # Made once in vain: what the block refuses is bad input, too, and nothing is written yet.
+    make_classifier(segments[0], lambda decision: None)
+
+    reports: list[Any] = []
+    refresh: Callable[[], None] = lambda: None  # noqa: E731
+    if args.sigmf is not None:
+        reports.append(SigmfReport(args.sigmf, source, annotation_width(args, front_end)))
+    if args.json is not None:
+        reports.append(JsonReport(args.json))
+    if not args.quiet:
+        if sys.stdout.isatty():
+            console = LiveConsole(f"{source.name}, {model.name}")
+            refresh = console.refresh
+            reports.append(console)
+        else:
+            reports.append(PlainConsole())
+    summary = Summary(source.name, model.name, source.segments[0].sample_rate, gate_db)
+    receiver = Receiver(
+        source, segments, front_end, make_classifier, reports, summary, args.throttle, refresh
+    )
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: receiver.stop())
+    try:
+        receiver.run()
+    except BrokenPipeError:
+        # Whoever read the lines has seen enough; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        logging.debug("run failed", exc_info=True)
+        print(f"{PROGRAM}: error: {one_line(error)}", file=sys.stderr)
+        if receiver.is_stuck:
+            sys.stdout.flush()
+            os._exit(FAILED)
+        return FAILED
+    return 0
+
+
+def annotation_width(args: argparse.Namespace, front_end: FrontEndPlan) -> float:
+    """Hertz between the edges of an annotation: the signal's, as far as the user said."""
+    if args.bandwidth is not None:
+        return args.bandwidth
+    if args.symbol_rate is not None:
+        return args.symbol_rate
+    return front_end.bandwidth_hz
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text without line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def main() -> int:
+    """Parse, run, and turn bad input into one line and an exit status."""
+    args = build_parser().parse_args()
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.ERROR,
+        format=f"{PROGRAM}: %(levelname)s: %(message)s",
+    )
+    try:
+        if args.list_models:
+            list_models()
+            return 0
+        return run(args)
+    except (InputError, ModelError) as error:
+        print(f"{PROGRAM}: error: {one_line(error)}", file=sys.stderr)
+        return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+# Copyright 2026 gr-kdamc authors.
+#
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people see: a live table in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any, TextIO
+
+from .records import DecisionRecord, Summary
+
+#: Times beyond this are dates, seconds since 1970; below, seconds since the start.
+_EPOCH_S = 1e8
+
+
+def time_text(seconds: float) -> str:
+    """A time for people: UTC of the day for dates, else seconds."""
+    if abs(seconds) >= _EPOCH_S:
+        moment = datetime.fromtimestamp(seconds, timezone.utc)
+        return moment.strftime("%H:%M:%S.%f")[:-3]
+    return f"{seconds:.3f} s"
+
+
+def freq_text(hertz: float) -> str:
+    """A frequency for people."""
+    for unit, scale in (("GHz", 1e9), ("MHz", 1e6), ("kHz", 1e3)):
+        if abs(hertz) >= scale:
+            return f"{hertz / scale:.6g} {unit}" if unit == "kHz" else f"{hertz / scale:.6f} {unit}"
+    return f"{hertz:g} Hz"
+
+
+def snr_text(snr_db: float | None) -> str:
+    """An SNR for people; a dash where there is no estimate."""
+    return "-" if snr_db is None else f"{snr_db:.1f} dB"
+
+
+def truth_text(record: DecisionRecord) -> str:
+    """What was sent, and whether the label says so."""
+    if record.truth is None:
+        return ""
+    return f"{record.truth} {'ok' if record.is_right else 'WRONG'}"
+
+
+def stats_text(stats: Mapping[str, Any]) -> str:
+    """The classifier's counters in a line."""
+    parts = []
+    for key, text in (
+        ("classified", "{:,} frames"),
+        ("frames_per_second", "{:,.0f} frames/s"),
+        ("gated", "{:,} gated"),
+        ("dropped", "{:,} dropped"),
+        ("latency_p50_ms", "p50 {:.1f} ms"),
+        ("latency_p99_ms", "p99 {:.1f} ms"),
+    ):
+        value = stats.get(key)
+        if value is not None and value == value:
+            parts.append(text.format(value))
+    return ", ".join(parts)
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """The end of a run in lines."""
+    lines = [
+        f"{summary.decisions} decisions by {summary.model} ({summary.ended}), "
+        f"{summary.classified:,} frames, {summary.gated:,} gated, {summary.dropped:,} dropped",
+        f"{summary.duration_s:.2f} s of signal in {summary.elapsed_s:.2f} s"
+        + (f" ({summary.real_time_factor:.1f} x real time)" if summary.real_time_factor else ""),
+    ]
+    for label, count, share, median in summary.labels():
+        lines.append(f"  {label:<12}{count:>8}{share:>8.1%}   median confidence {median:.2f}")
+    if summary.judged:
+        lines.append(
+            f"right: {summary.right} of {summary.judged} decisions with one signal throughout "
+            f"({summary.right / summary.judged:.1%})"
+        )
+    return lines
+
+
+class PlainConsole:
+    """A line a decision."""
+
+    def __init__(self, stream: TextIO | None = None):
+        self._stream = stream or sys.stdout
+
+    def decision(self, record: DecisionRecord) -> None:
+        """Print a decision."""
+        self._print(
+            f"{time_text(record.time):>14}  {freq_text(record.freq_hz):>16}  {record.label:<10} "
+            f"{record.confidence:5.2f}  {snr_text(record.snr_db):>8}  {truth_text(record)}".rstrip()
+        )
+
+    def stats(self, stats: Mapping[str, Any]) -> None:
+        """Counters come with the summary."""
+
+    def refresh(self) -> None:
+        """Nothing is kept back."""
+
+    def summary(self, summary: Summary) -> None:
+        """Print the summary."""
+        for line in summary_lines(summary):
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+class LiveConsole:
+    """A table of the last decisions, redrawn in place."""
+
+    def __init__(self, title: str, rows: int = 18):
+        from rich.console import Console
+        from rich.live import Live
+
+        self._title = title
+        self._records: deque[DecisionRecord] = deque(maxlen=rows)
+        self._stats = ""
+        self._has_truth = False
+        # Decisions arrive in a thread of the flowgraph, drawing happens in the main one.
+        self._lock = threading.Lock()
+        self._console = Console()
+        self._live = Live(console=self._console, auto_refresh=False)
+        self._live.start()
+
+    def decision(self, record: DecisionRecord) -> None:
+        """Show a decision at the next refresh."""
+        with self._lock:
+            self._records.append(record)
+            self._has_truth |= record.truth is not None
+
+    def stats(self, stats: Mapping[str, Any]) -> None:
+        """Show counters at the next refresh."""
+        with self._lock:
+            self._stats = stats_text(stats)
+
+    def refresh(self) -> None:
+        """Redraw."""
+        self._live.update(self._table(), refresh=True)
+
+    def summary(self, summary: Summary) -> None:
+        """Draw a last time, leave the table on the screen, and print the summary below it."""
+        self.refresh()
+        self._live.stop()
+        for line in summary_lines(summary):
+            self._console.print(line, highlight=False, markup=False)
+
+    def _table(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        with self._lock:
+            records, stats, has_truth = list(self._records), self._stats, self._has_truth
+        table = Table(title=self._title, caption=stats, expand=False)
+        table.add_column("time", justify="right")
+        table.add_column("frequency", justify="right")
+        table.add_column("label", min_width=10)
+        table.add_column("confidence")
+        table.add_column("SNR", justify="right")
+        if has_truth:
+            table.add_column("sent")
+        for record in records:
+            bar = "█" * round(10 * record.confidence)
+            row = [
+                time_text(record.time),
+                freq_text(record.freq_hz),
+                Text(record.label, style="bold"),
+                f"{record.confidence:.2f} {bar}",
+                snr_text(record.snr_db),
+            ]
+            if has_truth:
+                style = {None: "dim", True: "green", False: "red"}[record.is_right]
+                row.append(Text(truth_text(record), style=style))
+            table.add_row(*row)
+        return table

@@ -1,0 +1,240 @@
+# Copyright 2026 gr-kdamc authors.
+#
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run a source through front end and classifier, and hand what is found to the reports."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from gnuradio import blocks, gr
+
+from .front_end import FrontEnd, FrontEndPlan
+from .records import DecisionLike, DecisionRecord, Summary
+from .segments import Segment
+from .sources import Source
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.1
+_STATS_S = 1.0
+#: A flowgraph that has failed gets this long to end.
+_PATIENCE_S = 1.0
+#: GNU Radio counts the parts of a joined stream in 32 bits.
+_MAX_JOIN = (1 << 31) - 1
+_COUNTERS = ("frames_in", "classified", "gated", "dropped")
+
+
+class Classifier(Protocol):
+    """What the receiver wants of a classifier block, besides being one."""
+
+    error: BaseException | None
+
+    def stats(self) -> Mapping[str, Any]:
+        """Counters since the start."""
+
+    def nitems_read(self, port: int) -> int:
+        """Samples taken so far."""
+
+
+#: Makes a classifier block for a segment: (segment at the classifier's rate, callback).
+MakeClassifier = Callable[[Segment, Callable[[DecisionLike], None]], Classifier]
+
+
+class Report(Protocol):
+    """Somewhere to write to; decisions come one at a time, from a thread of the flowgraph."""
+
+    def decision(self, record: DecisionRecord) -> None: ...
+
+    def stats(self, stats: Mapping[str, Any]) -> None: ...
+
+    def summary(self, summary: Summary) -> None: ...
+
+
+class Receiver:
+    """One run over a source.
+
+    ``plan`` is the front end for one segment's rate; ``segments`` those of the source's segments
+    (or shortened ones) to run; ``refresh`` is called some ten times a second.
+    Every segment gets a flowgraph of its own, because samples across a change of frequency or a
+    gap belong together in no filter and no frame.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        segments: Sequence[Segment],
+        plan: FrontEndPlan,
+        make_classifier: MakeClassifier,
+        reports: Sequence[Report],
+        summary: Summary,
+        throttle: bool = False,
+        refresh: Callable[[], None] = lambda: None,
+    ):
+        self._source = source
+        self._segments = segments
+        self._plan = plan
+        self._make_classifier = make_classifier
+        self._reports = reports
+        self._summary = summary
+        self._throttle = throttle
+        self._refresh = refresh
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._failure: BaseException | None = None
+        #: Whether the flowgraph refused to end: the process then should not wait for it.
+        self.is_stuck = False
+
+    def stop(self) -> None:
+        """End the run soon, as if the source had ended; may be called from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Run to the end, then write the summary.
+
+        Raises what the flowgraph or a report raised; the other reports are written all the same.
+        """
+        started = time.monotonic()
+        try:
+            for segment in self._segments:
+                if self._stopping.is_set():
+                    break
+                self._run_segment(segment, started)
+        except BaseException as error:
+            self._fail(error)
+        self._summary.elapsed_s = time.monotonic() - started
+        if self._failure is not None:
+            self._summary.ended = "error"
+        elif self._stopping.is_set():
+            self._summary.ended = "interrupted"
+        for report in self._reports:
+            try:
+                report.summary(self._summary)
+            except Exception as error:
+                self._fail(error)
+        if self._failure is not None:
+            raise self._failure
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            if self._failure is None:
+                self._failure = error
+        self._stopping.set()
+
+    def _run_segment(self, segment: Segment, started: float) -> None:
+        graph = gr.top_block("amc_rx")
+        at_classifier = replace(
+            segment,
+            sample_rate=self._plan.output_rate,
+            freq_hz=segment.freq_hz + self._plan.tune_hz,
+        )
+        classifier = self._make_classifier(
+            at_classifier, lambda decision: self._on_decision(segment, decision)
+        )
+        self._assemble(graph, segment, classifier)
+        finished = threading.Event()
+
+        def wait_for_end() -> None:
+            try:
+                graph.wait()
+            finally:
+                finished.set()
+
+        before = {key: getattr(self._summary, key) for key in _COUNTERS}
+        signal_before = self._summary.duration_s
+        graph.start()
+        # A daemon: a flowgraph that never ends must not keep the process.
+        threading.Thread(target=wait_for_end, name="flowgraph", daemon=True).start()
+        told_to_stop: float | None = None
+        next_stats = time.monotonic() + _STATS_S
+        while not finished.wait(_POLL_S):
+            if classifier.error is not None:
+                self._fail(classifier.error)
+            now = time.monotonic()
+            if self._stopping.is_set():
+                if told_to_stop is None:
+                    told_to_stop = now
+                    graph.stop()
+                elif self._failure is not None and now > told_to_stop + _PATIENCE_S:
+                    self.is_stuck = True
+                    break
+            if now >= next_stats:
+                next_stats = now + _STATS_S
+                self._report_stats(classifier.stats(), now - started)
+            self._refresh()
+        if classifier.error is not None:
+            self._fail(classifier.error)
+        stats = classifier.stats()
+        for key, count in before.items():
+            setattr(self._summary, key, count + int(stats.get(key, 0)))
+        self._summary.duration_s = (
+            signal_before + classifier.nitems_read(0) / self._plan.output_rate
+        )
+        self._report_stats(stats, time.monotonic() - started)
+
+    def _assemble(self, graph: gr.top_block, segment: Segment, classifier: Classifier) -> None:
+        plan = self._plan
+        item = gr.sizeof_gr_complex if plan.is_complex else gr.sizeof_float
+        last: gr.basic_block = self._source.connect(graph, segment)
+
+        def then(block: gr.basic_block) -> None:
+            nonlocal last
+            graph.connect(last, block)
+            last = block
+
+        if self._throttle:
+            then(blocks.throttle(item, segment.sample_rate))
+        count = segment.count
+        if count is not None and plan.flush and count <= _MAX_JOIN:
+            joined = blocks.stream_mux(item, [count, plan.flush])
+            graph.connect(blocks.null_source(item), (joined, 1))
+            then(joined)
+            count += plan.flush
+        if count is not None:
+            then(blocks.head(item, count))
+        if not plan.is_transparent:
+            then(FrontEnd(plan))
+            if segment.count is not None:
+                then(blocks.head(gr.sizeof_gr_complex, plan.output_count(segment.count)))
+        then(classifier)
+
+    def _on_decision(self, segment: Segment, decision: DecisionLike) -> None:
+        try:
+            first, count = self._plan.source_range(
+                decision.sample_start, decision.sample_count, segment.count
+            )
+            start = segment.start + first
+            record = DecisionRecord(
+                label=decision.label,
+                confidence=float(decision.confidence),
+                entropy=float(decision.entropy),
+                snr_db=None if decision.snr_db is None else float(decision.snr_db),
+                time=segment.seconds_at(start),
+                sample_start=start,
+                sample_count=count,
+                freq_hz=segment.freq_hz + self._plan.tune_hz,
+                model=decision.model,
+                frames_used=decision.frames_used,
+                frames_gated=decision.frames_gated,
+                frames_dropped=decision.frames_dropped,
+                truth=self._source.true_label(start, count),
+            )
+            self._summary.add(record)
+            for report in self._reports:
+                report.decision(record)
+        except Exception as error:
+            # Raised here it would end a thread of the flowgraph, and the run would hang.
+            log.debug("report failed", exc_info=True)
+            self._fail(error)
+
+    def _report_stats(self, stats: Mapping[str, Any], elapsed_s: float) -> None:
+        try:
+            for report in self._reports:
+                report.stats({"elapsed_s": elapsed_s, **stats})
+        except Exception as error:
+            self._fail(error)
