@@ -1,0 +1,509 @@
+# Copyright 2026 gr-kdamc authors.
+#
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The KD AMC Classifier block: complex samples in, labelled and timed decisions out."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pmt
+from gnuradio import gr
+
+from . import metadata
+from .channel import Channel, Counters, FrameBatch
+from .contract import ModelError
+from .decision import Decision, DecisionSettings, Segment
+from .delay_line import DelayLine
+from .engine import Engine
+
+# The scheduler sizes the buffer before a block by its history: this gives it room for 2**16
+# samples. With the default of 8,192 a network would get batches of a few dozen frames.
+_HISTORY = 1 << 15
+
+# Samples that may wait to be copied out before more are read.
+_BACKLOG = 1 << 16
+
+_MODES = ("live", "offline")
+
+
+class kd_amc_classifier(gr.basic_block):
+    """Classify the modulation of a stream with a distilled ONNX network.
+
+    Input (optional): complex samples; stream tags ``rx_freq``, ``rx_rate``, ``rx_time`` are
+    honoured, ``eos`` on the last sample publishes the decision under way.  Output (optional):
+    the same samples, delayed until their decision exists, with an ``amc_decision`` tag on its
+    first sample.  All other tags keep their samples.
+
+    Message ports: ``iq`` takes c32vector PDUs (``rx_freq``, ``sample_rate``, ``rx_time``), each
+    a segment of its own; ``command`` takes a dictionary or a pair of ``model``, ``gate_db``,
+    ``hop``, ``decision_frames``, ``decision_interval``, ``unknown_threshold``.  ``decisions``
+    gives a PDU a decision (payload: the fused posterior), ``frames`` a PDU a batch of frames if
+    ``publish_frames``, ``stats`` a dictionary every ``stats_interval`` seconds.
+
+    Args:
+        model: name of an installed model, a file, or "" for the default model.
+        sample_rate: in Hz; a tag ``rx_rate`` overrules it.
+        hop: samples between frame starts; 0: the frame length.
+        decision_frames: frames fused into one decision.
+        decision_interval: seconds (of samples) after which a decision ends anyway; 0: never.
+        gate_db: mean power of a frame, dB over 1, under which it is withheld; -200: none.
+        unknown_threshold: below 0: the model's own, or a confidence of 0.5.
+        mode: "live" drops the oldest frames when the network is too slow; "offline" waits for
+            it, so that nothing is lost and ``work`` returns when its frames are decided.
+        rx_freq: in Hz, until a tag says otherwise.
+        rx_time: seconds or (seconds, fraction) of the first sample, until a tag says otherwise.
+        queue_frames: frames that may wait for the network.
+        tag_deadline: live, seconds after which the stream output goes on untagged.
+        publish_frames: publish every frame on ``frames``.
+        stats_interval: seconds between ``stats`` messages; 0: none.
+        intra_op_threads, spinning: ONNX Runtime's threads, and whether they spin when idle.
+        classes, layout, normalise_mode, output, input_size: what a third-party model lacks.
+        on_decision: called with each :class:`Decision` in the worker's thread, the trailing
+            partial one included (its message may be lost when the flowgraph stops).
+
+    Raises :class:`ModelError` or ValueError when made; while running, a setting that cannot be
+    used is refused, logged and published on ``stats`` as ``refused``, and the old one works on.
+    Any other error ends the flowgraph and is kept in ``error``.
+    """
+
+    def __init__(
+        self,
+        model: str = "",
+        sample_rate: float = 1.0,
+        hop: int = 0,
+        decision_frames: int = 64,
+        decision_interval: float = 1.0,
+        gate_db: float = -200.0,
+        unknown_threshold: float = -1.0,
+        mode: str = "live",
+        rx_freq: float = 0.0,
+        rx_time: float | tuple[int, float] | None = None,
+        queue_frames: int = 4096,
+        tag_deadline: float = 1.0,
+        publish_frames: bool = False,
+        stats_interval: float = 1.0,
+        intra_op_threads: int = 1,
+        spinning: bool = False,
+        classes: Sequence[str] | str | None = None,
+        layout: str | None = None,
+        normalise_mode: str | None = None,
+        output: str | None = None,
+        input_size: int | None = None,
+        on_decision: Callable[[Decision], None] | None = None,
+    ) -> None:
+        gr.basic_block.__init__(
+            self,
+            name="KD AMC Classifier",
+            in_sig=gr.py_io_signature(0, 1, [np.complex64]),
+            out_sig=gr.py_io_signature(0, 1, [np.complex64]),
+        )
+        if mode not in _MODES:
+            raise ValueError(f"mode must be {' or '.join(_MODES)}, not {mode!r}")
+        if not (np.isfinite(sample_rate) and sample_rate > 0):
+            raise ValueError(f"sample_rate must be over 0, not {sample_rate}")
+        self.error: BaseException | None = None
+        self._live = mode == "live"
+        self._explicit = {
+            "intra_op_threads": intra_op_threads,
+            "spinning": spinning,
+            "classes": classes or None,
+            "layout": layout or None,
+            "normalise_mode": normalise_mode or None,
+            "output": output or None,
+            "input_size": input_size or None,
+        }
+        self._settings = DecisionSettings(
+            _checked_frames(decision_frames),
+            _checked_interval(decision_interval),
+            _threshold(unknown_threshold),
+        )
+        self._hop = _checked_hop(hop)
+        self._gate_power = _gate_power(gate_db)
+        self._tag_deadline = tag_deadline
+        self._publish_frames = publish_frames
+        self._stats_interval = stats_interval
+        self._on_decision = on_decision
+        if isinstance(rx_time, (int, float)):
+            whole, part = divmod(float(rx_time), 1.0)
+            rx_time = (int(whole), part)
+        self._segment = Segment(float(rx_freq), float(sample_rate), rx_time, 0)
+
+        engine = self._engine_of(model)
+        self._queue_frames = queue_frames
+        self._stream = self._channel(engine)
+        # PDUs have positions and decisions of their own; most flowgraphs have none.
+        self._pdus: Channel | None = None
+
+        self._delay = DelayLine()
+        self._late = 0
+        # Changes asked for by other threads; made between two pieces of the stream.
+        self._asked: dict[str, Any] = {}
+        self._asked_lock = threading.Lock()
+        self._stats_at = time.monotonic()
+        self._stats_frames = 0
+
+        self.set_history(_HISTORY)
+        self.set_tag_propagation_policy(gr.TPP_DONT)
+        self._ports = {
+            name: pmt.intern(name) for name in ("decisions", "frames", "stats", "iq", "command")
+        }
+        for name in ("decisions", "frames", "stats"):
+            self.message_port_register_out(self._ports[name])
+        for name, handler in (("iq", self._take_pdu), ("command", self._take_command)):
+            self.message_port_register_in(self._ports[name])
+            self.set_msg_handler(self._ports[name], self._guarded(handler))
+
+    # Settings that may change while running.
+
+    def set_model(self, model: str) -> bool:
+        """Go on with another model; False (and the old one stays) if it cannot be used."""
+        try:
+            engine = self._engine_of(model)
+        except ModelError as error:
+            return self._refuse(f"model {model!r}", error)
+        return self._ask("engine", engine)
+
+    def set_hop(self, hop: int) -> bool:
+        """Samples between frame starts; 0: the frame length."""
+        try:
+            return self._ask("hop", _checked_hop(hop))
+        except ValueError as error:
+            return self._refuse("hop", error)
+
+    def set_gate_db(self, gate_db: float) -> bool:
+        """Mean power of a frame, dB over 1, under which it is withheld."""
+        try:
+            return self._ask("gate_power", _gate_power(gate_db))
+        except ValueError as error:
+            return self._refuse("gate_db", error)
+
+    def set_decision_frames(self, decision_frames: int) -> bool:
+        """Frames fused into one decision; holds from the decision under way."""
+        try:
+            self._settings.decision_frames = _checked_frames(decision_frames)
+        except ValueError as error:
+            return self._refuse("decision_frames", error)
+        return True
+
+    def set_decision_interval(self, decision_interval: float) -> bool:
+        """Seconds after which a decision ends anyway; 0: never."""
+        try:
+            self._settings.decision_interval = _checked_interval(decision_interval)
+        except ValueError as error:
+            return self._refuse("decision_interval", error)
+        return True
+
+    def set_unknown_threshold(self, unknown_threshold: float) -> bool:
+        """Below 0: the model's own."""
+        self._settings.unknown_threshold = _threshold(unknown_threshold)
+        return True
+
+    def model(self) -> str:
+        """Name of the model in use."""
+        return self._stream.client.model.name
+
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the posteriors."""
+        return self._stream.client.model.classes
+
+    def stats(self) -> dict[str, Any]:
+        """Counters since the start, and latency from sample to decision in milliseconds.
+
+        ``frames_per_second`` is the rate since the last ``stats`` message.
+        """
+        channels = [c for c in (self._stream, self._pdus) if c is not None]
+        total = sum((c.counters for c in channels), Counters())
+        waits = np.array([w for c in channels for w in list(c.client.latencies)])
+        p50, p99 = np.percentile(waits, (50, 99)) * 1e3 if len(waits) else (np.nan, np.nan)
+        elapsed = max(time.monotonic() - self._stats_at, 1e-9)
+        return {
+            **asdict(total),
+            "late": self._late,
+            "frames_per_second": (total.classified - self._stats_frames) / elapsed,
+            "latency_p50_ms": float(p50),
+            "latency_p99_ms": float(p99),
+            "model": self.model(),
+        }
+
+    # What GNU Radio calls.
+
+    def forecast(self, noutput_items: int, ninputs: int) -> list[int]:
+        """Nothing is needed while settled samples wait to leave, else one new sample."""
+        waiting = self._stream.settled > self._delay.first and self._delay.end > self._delay.first
+        return [0 if waiting else _HISTORY] * ninputs
+
+    def general_work(self, input_items: list[np.ndarray], output_items: list[np.ndarray]) -> int:
+        """Read what is there, give what is settled."""
+        if self.error is not None:
+            return -1
+        try:
+            self._make_changes()
+            if input_items:
+                with_output = bool(output_items)
+                if not with_output or self._backlog() < _BACKLOG:
+                    self._read(input_items[0][_HISTORY - 1 :], with_output)
+            self._publish_stats()
+            return self._write(output_items[0]) if output_items else 0
+        except BaseException as error:
+            self._fail(error)
+            return -1
+
+    def start(self) -> bool:
+        """Count positions from 0, as the scheduler does at every start."""
+        self._delay = DelayLine()
+        if self._stream.position:
+            self._stream.cut(0)
+        return True
+
+    def stop(self) -> bool:
+        """Publish the decision under way; ``on_decision`` gets it even if the message is lost."""
+        try:
+            for channel in (self._stream, self._pdus):
+                if channel is not None and self.error is None:
+                    channel.cut(channel.position)
+                    channel.drain()
+        except BaseException as error:
+            self._fail(error)
+        return True
+
+    def _read(self, samples: np.ndarray, keep: bool) -> None:
+        first = self.nitems_read(0)
+        n = len(samples)
+        tags = [
+            (tag.offset, tag.key, tag.value)
+            for tag in sorted(
+                self.get_tags_in_range(0, first, first + n), key=lambda tag: tag.offset
+            )
+        ]
+        if keep:
+            self._delay.put(samples, tags)
+        at = 0
+        for offset, key, value in tags:
+            here = offset - first
+            if pmt.eqv(key, metadata.TAG_EOS):
+                self._stream.push(samples[at : here + 1], self._segment)
+                self._stream.cut(offset + 1)
+                at = here + 1
+                continue
+            segment = metadata.after_tag(self._segment, key, value, offset)
+            if segment is not self._segment:
+                if here > at:
+                    self._stream.push(samples[at:here], self._segment)
+                    at = here
+                self._segment = segment
+        self._stream.push(samples[at:], self._segment)
+        self.consume(0, n)
+        if not self._live:
+            self._stream.drain()
+
+    def _backlog(self) -> int:
+        return min(self._stream.settled, self._delay.end) - self._delay.first
+
+    def _write(self, out: np.ndarray) -> int:
+        until = self._stream.settled
+        if self._live:
+            until = max(until, self._delay.older_than(self._tag_deadline))
+        count, tags, late = self._delay.take(out, until)
+        self._late += late
+        for offset, key, value in tags:
+            self.add_item_tag(0, offset, key, value)
+        return count
+
+    def _take_pdu(self, message: Any) -> None:
+        if self.error is not None:
+            return
+        if not pmt.is_pair(message) or not pmt.is_c32vector(pmt.cdr(message)):
+            self._refuse("message on iq", ValueError("not a PDU with a c32vector"))
+            return
+        self._make_changes()
+        if self._pdus is None:
+            self._pdus = self._channel(self._stream.client.engine)
+        samples = np.array(pmt.c32vector_elements(pmt.cdr(message)), np.complex64)
+        meta = pmt.car(message)
+        if not pmt.is_dict(meta):
+            meta = pmt.make_dict()
+
+        def number(key: Any, default: float) -> float:
+            return metadata.read_number(pmt.dict_ref(meta, key, pmt.PMT_NIL), default)
+
+        rate = number(metadata.META_RATE, self._segment.sample_rate)
+        channel = self._pdus
+        segment = replace(
+            self._segment,
+            freq_hz=number(metadata.META_FREQ, self._segment.freq_hz),
+            sample_rate=rate if rate > 0 else self._segment.sample_rate,
+            time=metadata.read_time(pmt.dict_ref(meta, metadata.META_TIME, pmt.PMT_NIL)),
+            time_at=channel.position,
+        )
+        channel.push(samples, segment)
+        channel.cut(channel.position)
+        if not self._live:
+            channel.drain()
+        self._publish_stats()
+
+    def _take_command(self, message: Any) -> None:
+        if pmt.is_dict(message) and not pmt.is_null(message):
+            items = pmt.to_python(message)
+        elif pmt.is_pair(message):
+            items = {pmt.to_python(pmt.car(message)): pmt.to_python(pmt.cdr(message))}
+        else:
+            items = None
+        if not isinstance(items, dict):
+            self._refuse("command", ValueError("neither a dictionary nor a pair"))
+            return
+        setters = {
+            "model": self.set_model,
+            "hop": self.set_hop,
+            "gate_db": self.set_gate_db,
+            "decision_frames": self.set_decision_frames,
+            "decision_interval": self.set_decision_interval,
+            "unknown_threshold": self.set_unknown_threshold,
+        }
+        for key, value in items.items():
+            setter = setters.get(str(key))
+            if setter is None:
+                self._refuse(f"command {key!r}", ValueError(f"known are {', '.join(setters)}"))
+                continue
+            try:
+                setter(value)
+            except (TypeError, ValueError) as error:
+                self._refuse(f"command {key!r}", error)
+
+    # Inside.
+
+    def _engine_of(self, model: str) -> Engine:
+        return Engine.of(os.fspath(model), **self._explicit)
+
+    def _channel(self, engine: Engine) -> Channel:
+        return Channel(
+            engine,
+            self._settings,
+            live=self._live,
+            queue_frames=self._queue_frames,
+            hop=self._hop,
+            gate_power=self._gate_power,
+            on_decisions=self._take_decisions,
+            on_frames=self._take_frames if self._publish_frames else None,
+            on_error=self._fail,
+        )
+
+    def _ask(self, what: str, value: Any) -> bool:
+        with self._asked_lock:
+            self._asked[what] = value
+        return True
+
+    def _make_changes(self) -> None:
+        if not self._asked:
+            return
+        with self._asked_lock:
+            asked, self._asked = self._asked, {}
+        self._hop = asked.get("hop", self._hop)
+        self._gate_power = asked.get("gate_power", self._gate_power)
+        for channel in (self._stream, self._pdus):
+            if channel is None:
+                continue
+            if "hop" in asked:
+                channel.set_hop(self._hop)
+            if "gate_power" in asked:
+                channel.set_gate_power(self._gate_power)
+            if "engine" in asked:
+                channel.use(asked["engine"])
+
+    def _take_decisions(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            meta = metadata.decision_to_pmt(decision)
+            self._delay.decided(decision.sample_start, meta)
+            payload = metadata.f32vector(decision.posterior)
+            self.message_port_pub(self._ports["decisions"], pmt.cons(meta, payload))
+            if self._on_decision is not None:
+                self._on_decision(decision)
+
+    def _take_frames(self, batch: FrameBatch) -> None:
+        model = self._stream.client.model
+        posteriors = np.exp(batch.log_posteriors)
+        good = batch.flags == 0
+        segment, n = batch.segment, len(batch.log_posteriors)
+        if n == 0:
+            return
+        meta = metadata.dictionary({"model": model.name, "classes": ",".join(model.classes)})
+        for key, vector in (
+            ("labels", pmt.init_u8vector(n, posteriors.argmax(axis=1).tolist())),
+            ("sample_start", pmt.init_u64vector(n, batch.start[good].tolist())),
+            ("snr_db", metadata.f32vector(batch.snr_est_db[good])),
+        ):
+            meta = pmt.dict_add(meta, pmt.intern(key), vector)
+        time_of_first = segment.time_of(int(batch.start[good][0]))
+        meta = metadata.place_to_pmt(meta, time_of_first, segment.freq_hz, segment.sample_rate)
+        self.message_port_pub(
+            self._ports["frames"], pmt.cons(meta, metadata.f32vector(posteriors))
+        )
+
+    def _publish_stats(self) -> None:
+        now = time.monotonic()
+        if self._stats_interval <= 0 or now - self._stats_at < self._stats_interval:
+            return
+        stats = self.stats()
+        self._stats_at, self._stats_frames = now, stats["classified"]
+        self.message_port_pub(self._ports["stats"], metadata.dictionary(stats))
+
+    def _refuse(self, what: str, error: Exception) -> bool:
+        text = f"{what} refused: {error}"
+        gr.logger(self.alias()).warn(text)
+        self.message_port_pub(self._ports["stats"], metadata.dictionary({"refused": text}))
+        return False
+
+    def _guarded(self, handler: Callable[[Any], None]) -> Callable[[Any], None]:
+        def guarded(message: Any) -> None:
+            try:
+                handler(message)
+            except BaseException as error:
+                self._fail(error)
+
+        return guarded
+
+    def _fail(self, error: BaseException) -> None:
+        """Keep the first error and end the flowgraph, whichever thread it came from."""
+        if self.error is not None:
+            return
+        self.error = error
+        gr.logger(self.alias()).error(f"{type(error).__name__}: {error}")
+        # An exception that leaves work() would leave the flowgraph waiting for ever, and
+        # without input work() is not even called: the block declares itself done.
+        self.to_basic_block()._post(
+            pmt.intern("system"), pmt.cons(pmt.intern("done"), pmt.from_long(1))
+        )
+
+
+def _checked_hop(hop: int) -> int:
+    if int(hop) != hop or hop < 0:
+        raise ValueError(f"hop must be a whole number of samples (0: the frame length), not {hop}")
+    return int(hop)
+
+
+def _checked_frames(frames: int) -> int:
+    if int(frames) != frames or frames < 1:
+        raise ValueError(f"decision_frames must be a whole number from 1, not {frames}")
+    return int(frames)
+
+
+def _checked_interval(seconds: float) -> float:
+    if not (np.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"decision_interval must be 0 or more seconds, not {seconds}")
+    return float(seconds)
+
+
+def _gate_power(gate_db: float) -> float:
+    if not gate_db < 200:
+        raise ValueError(f"gate_db must be under 200 dB, not {gate_db}")
+    return 0.0 if gate_db <= -200 else float(10 ** (gate_db / 10))
+
+
+def _threshold(unknown_threshold: float) -> float | None:
+    return None if unknown_threshold < 0 else float(unknown_threshold)

@@ -1,0 +1,151 @@
+# Copyright 2026 gr-kdamc authors.
+#
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stream tags and PDU metadata: the keys, and decisions as PMTs.
+
+Keys that GNU Radio's radios use keep their names (``rx_time``, ``rx_freq``, ``rx_rate`` on
+streams; ``rx_time``, ``rx_freq``, ``sample_rate`` in PDUs).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pmt
+
+from .decision import Decision, Segment
+
+TAG_TIME = pmt.intern("rx_time")
+TAG_FREQ = pmt.intern("rx_freq")
+TAG_RATE = pmt.intern("rx_rate")
+#: On the last sample of a stream that ends: what is under way is decided now.
+TAG_EOS = pmt.intern("eos")
+#: On the first sample of a decision; the value is the metadata of its PDU.
+TAG_DECISION = pmt.intern("amc_decision")
+#: On a frame vector: (absolute first sample, hop), valid until the next such tag.
+TAG_FRAME = pmt.intern("frame_start")
+
+META_TIME = pmt.intern("rx_time")
+META_FREQ = pmt.intern("rx_freq")
+META_RATE = pmt.intern("sample_rate")
+
+# Interned once: symbols live for ever, and looking them up takes a lock.
+_FIELDS = {
+    name: pmt.intern(name)
+    for name in (
+        "label",
+        "confidence",
+        "entropy",
+        "snr_db",
+        "sample_start",
+        "sample_count",
+        "model",
+        "frames_used",
+        "frames_gated",
+        "frames_dropped",
+    )
+}
+
+
+def to_pmt(value: Any) -> Any:
+    """A plain value as a PMT; ``None`` and NaN become PMT_NIL."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return pmt.PMT_NIL
+    if isinstance(value, bool):
+        return pmt.from_bool(value)
+    if isinstance(value, int):
+        return pmt.from_uint64(value)
+    if isinstance(value, float):
+        return pmt.from_double(value)
+    return pmt.intern(str(value))
+
+
+def dictionary(items: dict[str, Any]) -> Any:
+    """A plain dictionary as a PMT dictionary with symbols as keys."""
+    out = pmt.make_dict()
+    for key, value in items.items():
+        out = pmt.dict_add(out, pmt.intern(key), to_pmt(value))
+    return out
+
+
+def time_to_pmt(time: tuple[int, float]) -> Any:
+    """(whole seconds, fraction) as UHD writes it."""
+    return pmt.make_tuple(pmt.from_uint64(time[0]), pmt.from_double(time[1]))
+
+
+def place_to_pmt(
+    meta: Any, time: tuple[int, float] | None, freq_hz: float, sample_rate: float
+) -> Any:
+    """Add ``rx_time`` (if known), ``rx_freq`` and ``sample_rate`` to a metadata dictionary."""
+    if time is not None:
+        meta = pmt.dict_add(meta, META_TIME, time_to_pmt(time))
+    meta = pmt.dict_add(meta, META_FREQ, pmt.from_double(freq_hz))
+    return pmt.dict_add(meta, META_RATE, pmt.from_double(sample_rate))
+
+
+def decision_to_pmt(decision: Decision) -> Any:
+    """The metadata dictionary of a decision's PDU and tag."""
+    meta = pmt.make_dict()
+    for name, key in _FIELDS.items():
+        meta = pmt.dict_add(meta, key, to_pmt(getattr(decision, name)))
+    return place_to_pmt(meta, decision.rx_time, decision.freq_hz, decision.sample_rate)
+
+
+def f32vector(values: np.ndarray) -> Any:
+    """An array as an f32vector (a list is what the binding converts fastest)."""
+    return pmt.init_f32vector(values.size, values.ravel().tolist())
+
+
+def read_time(value: Any) -> tuple[int, float] | None:
+    """(whole seconds, fraction) from a tag or metadata value, ``None`` if it is something else."""
+    if pmt.is_tuple(value) and pmt.length(value) == 2:
+        whole, part = pmt.tuple_ref(value, 0), pmt.tuple_ref(value, 1)
+    elif pmt.is_pair(value):
+        whole, part = pmt.car(value), pmt.cdr(value)
+    else:
+        return (0, pmt.to_double(value)) if pmt.is_number(value) else None
+    if not (pmt.is_number(whole) and pmt.is_number(part)):
+        return None
+    return int(pmt.to_python(whole)), float(pmt.to_double(part))
+
+
+def read_number(value: Any, default: float) -> float:
+    """A finite number, or ``default`` for anything else."""
+    if not pmt.is_number(value) or pmt.is_complex(value):
+        return default
+    number = float(pmt.to_python(value))
+    return number if math.isfinite(number) else default
+
+
+def after_tag(segment: Segment, key: Any, value: Any, sample: int) -> Segment:
+    """The segment that begins at ``sample``, or the same object if nothing changes there.
+
+    A new frequency, a new rate, a first time or a gap in time begins a segment; a time that
+    continues the old clock within half a sample does not.
+    """
+    if pmt.eqv(key, TAG_FREQ):
+        freq = read_number(value, segment.freq_hz)
+        if freq != segment.freq_hz:
+            return _moved(segment, sample, freq_hz=freq)
+    elif pmt.eqv(key, TAG_RATE):
+        rate = read_number(value, segment.sample_rate)
+        if rate > 0 and rate != segment.sample_rate:
+            return _moved(segment, sample, sample_rate=rate)
+    elif pmt.eqv(key, TAG_TIME):
+        time = read_time(value)
+        if time is None:
+            return segment
+        expected = segment.time_of(sample)
+        if expected is None or abs(
+            (time[0] - expected[0]) + (time[1] - expected[1])
+        ) * segment.sample_rate > max(0.5, 2e-9 * segment.sample_rate):
+            return replace(segment, time=time, time_at=sample)
+    return segment
+
+
+def _moved(segment: Segment, sample: int, **changes: float) -> Segment:
+    """A change of frequency or rate; the clock goes on."""
+    return replace(segment, time=segment.time_of(sample), time_at=sample, **changes)
