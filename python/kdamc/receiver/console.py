@@ -9,11 +9,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
 from .records import DecisionRecord, Summary
 
+#: Decisions further apart than this do not share a line, seconds.
+_PAUSE_S = 2.0
 #: Times beyond this are dates, seconds since 1970; below, seconds since the start.
 _EPOCH_S = 1e8
 
@@ -109,15 +112,45 @@ class PlainConsole:
         print(line, file=self._stream, flush=True)
 
 
+@dataclass
+class _Run:
+    """Decisions in a row that say the same, as one row of the table."""
+
+    first: DecisionRecord
+    last: DecisionRecord
+    truth: str | None
+    confidence_sum: float = 0.0
+    count: int = 0
+
+    def takes(self, record: DecisionRecord) -> bool:
+        """Whether a decision says the same, at the same place, without a pause."""
+        return (
+            record.label == self.first.label
+            and record.freq_hz == self.first.freq_hz
+            and (record.truth is None or self.truth in (None, record.truth))
+            and record.time - self.last.time < _PAUSE_S
+        )
+
+    def add(self, record: DecisionRecord) -> None:
+        """Take a decision in."""
+        self.last = record
+        self.truth = self.truth or record.truth
+        self.confidence_sum += record.confidence
+        self.count += 1
+
+
 class LiveConsole:
-    """A table of the last decisions, redrawn in place."""
+    """A table of what was found last, redrawn in place.
+
+    Decisions in a row that agree share a line: at some tens a second nobody could read them.
+    """
 
     def __init__(self, title: str, rows: int = 18):
         from rich.console import Console
         from rich.live import Live
 
         self._title = title
-        self._records: deque[DecisionRecord] = deque(maxlen=rows)
+        self._runs: deque[_Run] = deque(maxlen=rows)
         self._stats = ""
         self._has_truth = False
         # Decisions arrive in a thread of the flowgraph, drawing happens in the main one.
@@ -129,7 +162,9 @@ class LiveConsole:
     def decision(self, record: DecisionRecord) -> None:
         """Show a decision at the next refresh."""
         with self._lock:
-            self._records.append(record)
+            if not self._runs or not self._runs[-1].takes(record):
+                self._runs.append(_Run(record, record, record.truth))
+            self._runs[-1].add(record)
             self._has_truth |= record.truth is not None
 
     def stats(self, stats: Mapping[str, Any]) -> None:
@@ -152,27 +187,30 @@ class LiveConsole:
         from rich.table import Table
         from rich.text import Text
 
-        with self._lock:
-            records, stats, has_truth = list(self._records), self._stats, self._has_truth
-        table = Table(title=self._title, caption=stats, expand=False)
+        table = Table(title=self._title, expand=False)
         table.add_column("time", justify="right")
         table.add_column("frequency", justify="right")
         table.add_column("label", min_width=10)
-        table.add_column("confidence")
+        table.add_column("confidence", min_width=15)
         table.add_column("SNR", justify="right")
-        if has_truth:
-            table.add_column("sent")
-        for record in records:
-            bar = "█" * round(10 * record.confidence)
-            row = [
-                time_text(record.time),
-                freq_text(record.freq_hz),
-                Text(record.label, style="bold"),
-                f"{record.confidence:.2f} {bar}",
-                snr_text(record.snr_db),
-            ]
-            if has_truth:
-                style = {None: "dim", True: "green", False: "red"}[record.is_right]
-                row.append(Text(truth_text(record), style=style))
-            table.add_row(*row)
+        table.add_column("decisions", justify="right")
+        with self._lock:
+            table.caption = self._stats
+            if self._has_truth:
+                table.add_column("sent")
+            for run in self._runs:
+                last = replace(run.last, truth=run.truth)
+                confidence = run.confidence_sum / run.count
+                row = [
+                    time_text(run.first.time),
+                    freq_text(last.freq_hz),
+                    Text(last.label, style="bold"),
+                    f"{confidence:.2f} {'█' * round(10 * confidence)}",
+                    snr_text(last.snr_db),
+                    str(run.count),
+                ]
+                if self._has_truth:
+                    style = {None: "dim", True: "green", False: "red"}[last.is_right]
+                    row.append(Text(truth_text(last), style=style))
+                table.add_row(*row)
         return table

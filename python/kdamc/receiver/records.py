@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -105,6 +104,30 @@ def finite(value: Any) -> Any:
     return value
 
 
+class ConfidenceTally:
+    """Counts values between 0 and 1 in bins, so that an endless run stays small."""
+
+    _BINS = 1000
+
+    def __init__(self) -> None:
+        self._counts = [0] * (self._BINS + 1)
+        self.count = 0
+
+    def add(self, confidence: float) -> None:
+        """Count a value."""
+        self._counts[round(min(max(confidence, 0.0), 1.0) * self._BINS)] += 1
+        self.count += 1
+
+    def median(self) -> float:
+        """The (lower) median, to half a thousandth."""
+        half, seen = (self.count + 1) // 2, 0
+        for index, count in enumerate(self._counts):
+            seen += count
+            if seen >= half:
+                return index / self._BINS
+        return 1.0
+
+
 @dataclass
 class Summary:
     """Everything a run came to."""
@@ -113,7 +136,7 @@ class Summary:
     model: str
     sample_rate: float
     gate_db: float
-    confidences: dict[str, list[float]] = field(default_factory=dict)
+    confidences: dict[str, ConfidenceTally] = field(default_factory=dict)
     frames_in: int = 0
     classified: int = 0
     gated: int = 0
@@ -126,7 +149,7 @@ class Summary:
 
     def add(self, record: DecisionRecord) -> None:
         """Count a decision."""
-        self.confidences.setdefault(record.label, []).append(record.confidence)
+        self.confidences.setdefault(record.label, ConfidenceTally()).add(record.confidence)
         if record.is_right is not None:
             self.judged += 1
             self.right += record.is_right
@@ -134,7 +157,7 @@ class Summary:
     @property
     def decisions(self) -> int:
         """How many decisions there were."""
-        return sum(len(found) for found in self.confidences.values())
+        return sum(tally.count for tally in self.confidences.values())
 
     @property
     def real_time_factor(self) -> float | None:
@@ -145,8 +168,8 @@ class Summary:
         """``(label, count, share, median confidence)``, the most frequent first."""
         total = self.decisions
         rows = [
-            (label, len(found), len(found) / total, statistics.median(found))
-            for label, found in self.confidences.items()
+            (label, tally.count, tally.count / total, tally.median())
+            for label, tally in self.confidences.items()
         ]
         return sorted(rows, key=lambda row: (-row[1], row[0]))
 

@@ -76,8 +76,6 @@ class RawFileSource(Source):
     def __init__(self, path: Path, sample_format: SampleFormat, rate: float, freq_hz: float = 0.0):
         size = path.stat().st_size
         count, rest = divmod(size, sample_format.sample_bytes)
-        if size == 0:
-            raise InputError(f"{path}: the file is empty")
         if rest:
             raise InputError(
                 f"{path}: {size} bytes are no whole number of {sample_format.sample_bytes}-byte "
@@ -236,8 +234,9 @@ def open_file(
             raise InputError(f"{path}: no such file")
         if not path.is_file():
             raise InputError(f"{path}: not a file")
-        with path.open("rb"):
-            pass
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path}: the file is empty")
         if format_name is None and path.suffix.lower() in SIGMF_SUFFIXES:
             _refuse({"--samp-rate": rate, "--freq": freq_hz}, path, "SigMF metadata")
             return SigmfSource(path)
