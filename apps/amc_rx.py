@@ -70,7 +70,7 @@ def gate(text: str) -> float | None:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not OPEN_DB <= value <= -OPEN_DB / 2:
         raise argparse.ArgumentTypeError(f"{text!r} is neither auto, off nor a level in dBFS")
     return value
 
@@ -264,9 +264,6 @@ def run(args: argparse.Namespace) -> int:
             on_decision=on_decision,
             **explicit,
         )
-
-    # Made once in vain: what the block refuses is bad input, too, and nothing is written yet.
-    make_classifier(segments[0], lambda decision: None)
 
     reports: list[Any] = []
     refresh: Callable[[], None] = lambda: None  # noqa: E731

@@ -22,7 +22,7 @@ from .sources import Source
 log = logging.getLogger(__name__)
 
 #: An open gate, dBFS.
-OPEN_DB = -120.0
+OPEN_DB = -200.0
 #: The heaps must be this far apart, and each must hold this share of the frames.
 _MIN_STEP_DB = 6.0
 _MIN_SHARE = 0.01

@@ -27,7 +27,7 @@ _STATS_S = 1.0
 _PATIENCE_S = 1.0
 #: GNU Radio counts the parts of a joined stream in 32 bits.
 _MAX_JOIN = (1 << 31) - 1
-_COUNTERS = ("frames_in", "classified", "gated", "dropped")
+_COUNTERS = ("frames_in", "classified", "gated", "refused", "dropped")
 
 
 class Classifier(Protocol):

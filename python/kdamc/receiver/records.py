@@ -130,7 +130,11 @@ class ConfidenceTally:
 
 @dataclass
 class Summary:
-    """Everything a run came to."""
+    """Everything a run came to.
+
+    Frames are counted once each: classified, gated (too weak), refused (silent or not finite) or
+    dropped (live, when the machine was too slow).
+    """
 
     source: str
     model: str
@@ -140,6 +144,7 @@ class Summary:
     frames_in: int = 0
     classified: int = 0
     gated: int = 0
+    refused: int = 0
     dropped: int = 0
     duration_s: float = 0.0
     elapsed_s: float = 0.0
@@ -189,6 +194,7 @@ class Summary:
             "frames_in": self.frames_in,
             "classified": self.classified,
             "gated": self.gated,
+            "refused": self.refused,
             "dropped": self.dropped,
             "duration_s": self.duration_s,
             "elapsed_s": self.elapsed_s,
