@@ -43,13 +43,16 @@ def gate_from_powers(powers_db: np.ndarray) -> float:
     edges = np.arange(levels.min(), levels.max() + 2 * _BIN_DB, _BIN_DB)
     counts, _ = np.histogram(levels, edges)
     centres = (edges[:-1] + edges[1:]) / 2
-    # Otsu's threshold: the cut that leaves the least variance within the two heaps.
+    # Otsu's threshold: the cut that leaves the least variance within the two heaps; all cuts
+    # through the empty space between them are equally good, so take the middle one.
     below = np.cumsum(counts)[:-1]
     above = counts.sum() - below
     sums = np.cumsum(counts * centres)
     mean_below = sums[:-1] / np.maximum(below, 1)
     mean_above = (sums[-1] - sums[:-1]) / np.maximum(above, 1)
-    cut = edges[1 + int(np.argmax(below * above * (mean_above - mean_below) ** 2))]
+    between = below * above * (mean_above - mean_below) ** 2
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
+    cut = edges[1 + int(best[len(best) // 2])]
     low, high = levels[levels < cut], levels[levels >= cut]
     if min(len(low), len(high)) < _MIN_SHARE * len(levels):
         return OPEN_DB
