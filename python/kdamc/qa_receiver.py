@@ -479,11 +479,8 @@ class TestReports(WithFolder):
         report.stats({"latency_p50_ms": float("nan"), "classified": np.int64(3)})
         report.summary(records.Summary("s", "m", 1e3, -20.0))
         first, second, last = (json.loads(line) for line in path.read_text().splitlines())
-        assert (
-            list(first)[:10]
         keys = "type label confidence entropy snr_db time sample_start sample_count freq_hz model"
         assert list(first)[:10] == keys.split(" ")
-        )
         assert first["entropy"] is None
         assert second == {"type": "stats", "latency_p50_ms": None, "classified": 3}
         assert last["type"] == "summary"
