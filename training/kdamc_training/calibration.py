@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from gnuradio.kdamc.model import Model
 
-from .datasets.dataset_file import DataSetFile, split_by_pass
+from .datasets.dataset_file import DataSetFile, training_split
 from .errors import UserError
 from .onnx_models import logits_of
 
@@ -41,7 +41,7 @@ def fit(
     held out.
     """
     with DataSetFile(train_file) as data:
-        held = split_by_pass(data.pass_id[:], [1 - validation_share, validation_share], seed)[1]
+        held = training_split(data, validation_share, seed)[1]
         logits, labels = logits_of(model, data, held), data.y[:][held].astype(int)
         fitted_on = f"{len(held)} held-out frames of {data.info.generator} seed {data.info.seed}"
     temperature = fit_temperature(logits, labels)

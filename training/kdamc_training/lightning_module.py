@@ -15,6 +15,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from . import networks as networks
 from .networks import registry
 
+# Cutoff and width of the edge in cycles a sample; the signals' half bandwidth is 0.084.
+_CUTOFFS = (0.1, 0.5)
+_TRANSITION = 0.04
+
 
 def augment(
     iq: Tensor,
@@ -23,26 +27,44 @@ def augment(
     rotation: bool,
     conjugation: bool,
     carrier_offset: float,
+    receiver_filter: float,
 ) -> Tensor:
-    """Turn, mirror and shift frames ``(n, 2, L)`` in frequency; RMS is kept.
+    """Turn, mirror, shift and filter frames ``(n, 2, L)`` of RMS 1; RMS stays 1.
 
     Per frame: a phase from [0, 2 pi), conjugation with probability 1/2, an offset from
-    ``±carrier_offset`` cycles a sample. A modulation keeps its name under all three.
+    ``±carrier_offset`` cycles a sample, and with probability ``receiver_filter`` a low-pass as of
+    a receiver narrower than the sampled band. A modulation keeps its name under all four.
     """
     n, _, length = iq.shape
-    i, q = iq[:, 0], iq[:, 1]
+    signal = torch.complex(iq[:, 0], iq[:, 1])
     if conjugation:
-        q = q * (1 - 2 * torch.randint(0, 2, (n, 1), generator=generator).to(q.dtype))
-    if not rotation and carrier_offset == 0.0:
-        return torch.stack([i, q], dim=1)
+        mirrored = torch.rand(n, 1, generator=generator) < 0.5
+        signal = torch.where(mirrored, signal.conj(), signal)
     phase = torch.zeros(n, 1)
     if rotation:
         phase = 2 * math.pi * torch.rand(n, 1, generator=generator)
     if carrier_offset > 0.0:
         offset = carrier_offset * (2 * torch.rand(n, 1, generator=generator) - 1)
         phase = phase + 2 * math.pi * offset * torch.arange(length)
-    cosine, sine = torch.cos(phase), torch.sin(phase)
-    return torch.stack([i * cosine - q * sine, i * sine + q * cosine], dim=1)
+    signal = signal * torch.polar(torch.ones_like(phase), phase)
+    if receiver_filter > 0.0:
+        signal = _filtered(signal, generator, receiver_filter)
+    return torch.stack([signal.real, signal.imag], dim=1)
+
+
+def _filtered(signal: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """Low-pass a share of the frames ``(n, L)``, each at a cutoff of its own, back to RMS 1."""
+    n, length = signal.shape
+    low, high = _CUTOFFS
+    cutoff = low * (high / low) ** torch.rand(n, 1, generator=generator)
+    frequency = torch.fft.fftfreq(length).abs()
+    edge = (cutoff + _TRANSITION / 2 - frequency) / _TRANSITION
+    response = 0.5 - 0.5 * torch.cos(math.pi * edge.clamp(0.0, 1.0))
+    chosen = torch.rand(n, 1, generator=generator) < share
+    response = torch.where(chosen, response, torch.ones_like(response))
+    filtered = torch.fft.ifft(torch.fft.fft(signal) * response)
+    rms = filtered.abs().square().mean(dim=1, keepdim=True).sqrt()
+    return filtered / rms.clamp_min(1e-12)
 
 
 class ClassifierModule(lightning.LightningModule):

@@ -59,11 +59,13 @@ class NetworkSection:
 @dataclass(frozen=True)
 class AugmentSection:
     """Each frame anew: any rotation, conjugation every other time, a carrier offset drawn from
-    ``±carrier_offset`` (cycles a sample)."""
+    ``±carrier_offset`` (cycles a sample), a receiver's low-pass filter in a share
+    ``receiver_filter`` of the frames."""
 
     rotation: bool = True
     conjugation: bool = True
     carrier_offset: float = 0.0
+    receiver_filter: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,7 @@ def _check(recipe: Recipe) -> None:
         ("train.seed", train.seed, 0, 2**31 - 1),
         ("train.threads", train.threads, 1, 1024),
         ("augment.carrier_offset", recipe.augment.carrier_offset, 0.0, 0.5),
+        ("augment.receiver_filter", recipe.augment.receiver_filter, 0.0, 1.0),
         ("data.validation_share", data.validation_share, 0.001, 0.9),
         ("data.runs.run_length", data.runs.run_length, 1, 128),
         ("data.test_runs.run_length", data.test_runs.run_length, 1, 128),

@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from .datasets.dataset_file import DataSetFile, rms_normalised, split_by_pass
+from .datasets.dataset_file import DataSetFile, rms_normalised, training_split
 from .lightning_module import ClassifierModule
 from .recipe import Recipe
 
@@ -75,7 +75,7 @@ class EpochSampler(Sampler):
 def load_split(path: Path, validation_share: float, seed: int) -> tuple[FrameBatches, FrameBatches]:
     """Training and validation frames of a data set file, split by pass."""
     with DataSetFile(path) as data:
-        kept, held = split_by_pass(data.pass_id[:], [1 - validation_share, validation_share], seed)
+        kept, held = training_split(data, validation_share, seed)
         frames = np.empty(data.x.shape, np.float32)
         for start in range(0, len(data), _BLOCK):
             frames[start : start + _BLOCK] = rms_normalised(data.x[start : start + _BLOCK])
@@ -132,6 +132,7 @@ def fit(
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        log_every_n_steps=1,
         deterministic=True,
     )
     size = recipe.train.batch_size
@@ -151,7 +152,9 @@ def fit(
 
 
 def _quiet() -> None:
-    """Silence advice of Lightning's that does not fit data that lie in memory already."""
+    """Silence Lightning's advice on loading, which does not fit data that lie in memory already,
+    and a warning about its own use of torch."""
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

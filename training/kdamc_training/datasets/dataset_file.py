@@ -204,18 +204,36 @@ def rms_normalised(frames: np.ndarray) -> np.ndarray:
     return frames / rms[:, None, None].astype(np.float32)
 
 
-def split_by_pass(pass_id: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:
+def split_by_pass(
+    pass_id: np.ndarray, strata: np.ndarray, shares: Sequence[float], seed: int
+) -> list[np.ndarray]:
     """Split frames into parts of about ``shares``, keeping every pass in one part.
 
-    ``pass_id (n)`` integers; returns for each share a sorted index array. The shares must be
-    positive and sum to at most 1 (ValueError). Passes are dealt out after a shuffle by ``seed``.
+    ``pass_id (n)`` and ``strata (n)`` are integers, ``strata`` the same in all frames of a pass:
+    the passes of a stratum (a class at an SNR label) are dealt out evenly. Returns for each share
+    a sorted index array. The shares must be positive and sum to at most 1 (ValueError).
     """
     if min(shares) <= 0 or sum(shares) > 1.0 + 1e-9:
         raise ValueError("shares must be positive and sum to at most 1")
-    passes, which = np.unique(pass_id, return_inverse=True)
-    position = np.random.default_rng(seed).permutation(len(passes))
-    edges = np.rint(np.concatenate([[0.0], np.cumsum(shares)]) * len(passes)).astype(int)
+    passes, first, which = np.unique(pass_id, return_index=True, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    place = np.empty(len(passes))
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata[first] == stratum)
+        # The random start makes the expected share right even where a stratum has one pass.
+        place[members] = (rng.permutation(len(members)) + rng.random()) / len(members)
+    edges = np.concatenate([[0.0], np.cumsum(shares)])
     return [
-        np.flatnonzero((position[which] >= low) & (position[which] < high))
+        np.flatnonzero((place[which] >= low) & (place[which] < high))
         for low, high in zip(edges[:-1], edges[1:], strict=True)
     ]
+
+
+def training_split(
+    data: DataSetFile, validation_share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the frames to train on and of those held out, split by pass in every cell."""
+    cells = data.y[:].astype(int) * 256 + data.z[:]
+    shares = [1.0 - validation_share, validation_share]
+    kept, held = split_by_pass(data.pass_id[:], cells, shares, seed)
+    return kept, held

@@ -18,7 +18,9 @@ from .dataset_file import DataSetInfo, DataSetWriter
 
 
 @dataclass(frozen=True)
-class _CellRequest:
+class CellRequest:
+    """The arguments of one cell, as they go to the process that makes it."""
+
     generator: str
     class_index: int
     snr_label: int
@@ -28,7 +30,7 @@ class _CellRequest:
     run_length: int
 
 
-def _make_cell(request: _CellRequest) -> registry.Cell:
+def _make_cell(request: CellRequest) -> registry.Cell:
     return registry.create(request.generator).cell(
         request.class_index,
         request.snr_label,
@@ -40,7 +42,8 @@ def _make_cell(request: _CellRequest) -> registry.Cell:
 
 
 @contextmanager
-def _cells(requests: list[_CellRequest], jobs: int) -> Iterator[Iterator[registry.Cell]]:
+def cells(requests: list[CellRequest], jobs: int) -> Iterator[Iterator[registry.Cell]]:
+    """Gives the cells asked for, in order, made by ``jobs`` processes."""
     if jobs == 1:
         yield map(_make_cell, requests)
         return
@@ -80,7 +83,7 @@ def generate(
     if split not in generator.splits:
         raise UserError(f"speech {split!r} is not one of {', '.join(generator.splits)}")
     requests = [
-        _CellRequest(name, class_index, snr_label, frames_per_cell, seed, split, run_length)
+        CellRequest(name, class_index, snr_label, frames_per_cell, seed, split, run_length)
         for class_index in range(len(generator.classes))
         for snr_label in generator.snr_labels
     ]
@@ -98,10 +101,10 @@ def generate(
     next_pass = 0
     with (
         DataSetWriter(path, info, frames, generator.frame_length) as writer,
-        _cells(requests, jobs) as cells,
+        cells(requests, jobs) as made,
         _progress_bar(name, frames, progress) as advance,
     ):
-        for request, cell in zip(requests, cells, strict=True):
+        for request, cell in zip(requests, made, strict=True):
             writer.append(
                 cell.frames,
                 np.full(frames_per_cell, request.class_index, np.uint8),

@@ -1,0 +1,120 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: one clear line for bad input, a whole recipe in seconds for good."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kdamc_training import pipeline
+from kdamc_training.cli import main
+
+
+def fails(capsys, *arguments) -> str:
+    """Run a command that must fail; returns its one line on stderr."""
+    assert main([str(argument) for argument in arguments]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("kdamc-train: error: ")
+    return lines[0]
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from kdamc_training.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(bool({'torch', 'gnuradio', 'numpy', 'h5py'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_unknown_data_set(capsys, tmp_path):
+    line = fails(
+        capsys, *f"data generate other {tmp_path}/a.h5 --frames-per-cell 1 --seed 1".split()
+    )
+    assert "'other'" in line and "rml2016.10a" in line
+
+
+def test_missing_folder(capsys, tmp_path):
+    out = tmp_path / "none" / "a.h5"
+    line = fails(capsys, *f"data generate rml2016.10a {out} --frames-per-cell 1 --seed 1".split())
+    assert "does not exist" in line
+
+
+def test_bad_models_and_data(capsys, tmp_path, toy_file):
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"no model")
+    assert "not a usable ONNX model" in fails(capsys, "evaluate", toy_file, "--model", bad)
+    assert "no such" in fails(capsys, "evaluate", toy_file, "--model", tmp_path / "none.onnx")
+    assert "not a checkpoint" in fails(capsys, "export", bad, tmp_path / "o.onnx", "--uncalibrated")
+    assert "--uncalibrated" in fails(capsys, "export", bad, tmp_path / "o.onnx")
+    assert not (tmp_path / "o.onnx").exists()
+
+
+def test_bad_recipes(capsys):
+    assert "no recipe 'none'" in fails(capsys, "run", "none")
+    line = fails(capsys, "run", "plain/rml2016.10a", "--set", "train.speed=3")
+    assert "'train.speed' is unknown" in line
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name in ("rml2016.10a", "plain_conv", "plain/rml2016.10a"):
+        assert name in out
+
+
+def test_a_recipe_from_data_to_model_card(capsys, tmp_path):
+    arguments = [
+        "run",
+        "plain/rml2016.10a",
+        "--budget",
+        "smoke",
+        "--work",
+        str(tmp_path),
+    ]
+    assert main(arguments) == 0
+    folder = tmp_path / "plain" / "rml2016.10a-smoke"
+    record = json.loads((folder / "record.json").read_text())
+    assert record["parameters"] == 38_283
+    assert record["test"]["frames"] == 880
+    assert "regenerated" in (folder / "rml2016_10a_plain.md").read_text()
+
+    # A second start finds all of it done; other settings in the same folder are refused.
+    before = sorted(path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir())
+    assert main(arguments) == 0
+    assert before == sorted(path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir())
+    capsys.readouterr()
+    assert "other settings" in fails(capsys, *arguments, "--set", "train.seed=5")
+
+    test_file = next((tmp_path / "data").glob("*-test-s2-*.h5"))
+    out = tmp_path / "evaluated.json"
+    model = folder / "rml2016_10a_plain.onnx"
+    assert main(["evaluate", str(test_file), "--model", str(model), "--json", str(out)]) == 0
+    assert json.loads(out.read_text())["overall"] == record["test"]["overall"]
+
+    exported = tmp_path / "again.onnx"
+    assert main(["export", str(folder / "last.ckpt"), str(exported)]) == 0
+    assert exported.is_file()
+
+
+SHIPPED = sorted(pipeline.RESULTS.glob("*.json"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
+def test_shipped_model_cards_are_those_of_their_records(path: Path):
+    import hashlib
+
+    from kdamc_training import datasets as datasets
+    from kdamc_training.datasets import registry
+    from kdamc_training.model_card import model_card
+
+    record = json.loads(path.read_text())
+    settings = record["settings"]
+    limits = registry.create(settings["data"]["generator"]).limits
+    card = pipeline.MODELS / f"{path.stem}.md"
+    assert card.read_text() == model_card(record, settings["about"], limits)
+    model = pipeline.MODELS / f"{path.stem}.onnx"
+    assert hashlib.sha256(model.read_bytes()).hexdigest() == record["test"]["model"]["sha256"]
