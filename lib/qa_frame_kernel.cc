@@ -199,12 +199,14 @@ BOOST_AUTO_TEST_CASE(restart_and_changes_take_effect_at_a_frame)
     frame_kernel kernel(64, 64);
     run(kernel, { x.begin(), x.begin() + 100 }, 100, 10);
     BOOST_CHECK_EQUAL(kernel.pending().size(), 36u);
+    BOOST_CHECK_EQUAL(kernel.next_start(), 64u);
     BOOST_CHECK(kernel.pending()[0] == x[64]);
     kernel.restart(500);
     BOOST_CHECK_EQUAL(kernel.pending().size(), 0u);
     kernel.set_hop(100);
     const auto f = run(kernel, { x.begin() + 500, x.end() }, 500, 10);
     const std::vector<uint64_t> expected = { 500, 600, 700, 800, 900 };
+    BOOST_CHECK_EQUAL(kernel.next_start(), 1000u);
     BOOST_CHECK_EQUAL_COLLECTIONS(
         f.start.begin(), f.start.end(), expected.begin(), expected.end());
     BOOST_CHECK_THROW(kernel.set_hop(0), std::invalid_argument);

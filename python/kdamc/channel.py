@@ -124,8 +124,7 @@ class Channel:
                 )
                 chunk.rows += rows
                 chunk.delivered += delivered
-                if rows:
-                    chunk.next_start = int(chunk.start[chunk.rows - 1]) + self._kernel.hop
+                chunk.next_start = self._kernel.next_start
                 self.counters.frames_in += rows
             finally:
                 self._client.submit(chunk)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -31,6 +32,19 @@ _HISTORY = 1 << 15
 _BACKLOG = 1 << 16
 
 _MODES = ("live", "offline")
+
+
+def _guarded(handler: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """A message handler whose errors end the flowgraph instead of its thread."""
+
+    @functools.wraps(handler)  # GNU Radio calls handlers by their name
+    def guarded(block: Any, message: Any) -> None:
+        try:
+            handler(block, message)
+        except BaseException as error:
+            block._fail(error)
+
+    return guarded
 
 
 class kd_amc_classifier(gr.basic_block):
@@ -76,7 +90,7 @@ class kd_amc_classifier(gr.basic_block):
     def __init__(
         self,
         model: str = "",
-        sample_rate: float = 1.0,
+        sample_rate: float = 32e3,
         hop: int = 0,
         decision_frames: int = 64,
         decision_interval: float = 1.0,
@@ -158,7 +172,7 @@ class kd_amc_classifier(gr.basic_block):
             self.message_port_register_out(self._ports[name])
         for name, handler in (("iq", self._take_pdu), ("command", self._take_command)):
             self.message_port_register_in(self._ports[name])
-            self.set_msg_handler(self._ports[name], self._guarded(handler))
+            self.set_msg_handler(self._ports[name], handler)
 
     # Settings that may change while running.
 
@@ -298,7 +312,8 @@ class kd_amc_classifier(gr.basic_block):
                     self._stream.push(samples[at:here], self._segment)
                     at = here
                 self._segment = segment
-        self._stream.push(samples[at:], self._segment)
+        if at < n:
+            self._stream.push(samples[at:], self._segment)
         self.consume(0, n)
         if not self._live:
             self._stream.drain()
@@ -316,6 +331,7 @@ class kd_amc_classifier(gr.basic_block):
             self.add_item_tag(0, offset, key, value)
         return count
 
+    @_guarded
     def _take_pdu(self, message: Any) -> None:
         if self.error is not None:
             return
@@ -348,6 +364,7 @@ class kd_amc_classifier(gr.basic_block):
             channel.drain()
         self._publish_stats()
 
+    @_guarded
     def _take_command(self, message: Any) -> None:
         if pmt.is_dict(message) and not pmt.is_null(message):
             items = pmt.to_python(message)
@@ -441,9 +458,7 @@ class kd_amc_classifier(gr.basic_block):
             meta = pmt.dict_add(meta, pmt.intern(key), vector)
         time_of_first = segment.time_of(int(batch.start[good][0]))
         meta = metadata.place_to_pmt(meta, time_of_first, segment.freq_hz, segment.sample_rate)
-        self.message_port_pub(
-            self._ports["frames"], pmt.cons(meta, metadata.f32vector(posteriors))
-        )
+        self.message_port_pub(self._ports["frames"], pmt.cons(meta, metadata.f32vector(posteriors)))
 
     def _publish_stats(self) -> None:
         now = time.monotonic()
@@ -458,15 +473,6 @@ class kd_amc_classifier(gr.basic_block):
         gr.logger(self.alias()).warn(text)
         self.message_port_pub(self._ports["stats"], metadata.dictionary({"refused": text}))
         return False
-
-    def _guarded(self, handler: Callable[[Any], None]) -> Callable[[Any], None]:
-        def guarded(message: Any) -> None:
-            try:
-                handler(message)
-            except BaseException as error:
-                self._fail(error)
-
-        return guarded
 
     def _fail(self, error: BaseException) -> None:
         """Keep the first error and end the flowgraph, whichever thread it came from."""

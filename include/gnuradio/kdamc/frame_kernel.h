@@ -104,6 +104,9 @@ public:
     //! Absolute index of the next sample to be read.
     uint64_t position() const { return d_position; }
 
+    //! Absolute index of the first sample of the next frame.
+    uint64_t next_start() const { return d_position - d_held + d_skip; }
+
     //! Samples read that belong to frames not yet emitted, oldest first.
     std::vector<std::complex<float>> pending() const;
 

@@ -151,6 +151,9 @@ PYBIND11_MODULE(kdamc_python, m)
         .def_property_readonly("position",
                                &frame_kernel::position,
                                "Absolute index of the next sample to be read.")
+        .def_property_readonly("next_start",
+                               &frame_kernel::next_start,
+                               "Absolute index of the first sample of the next frame.")
         .def_property_readonly("frame_len", &frame_kernel::frame_len)
         .def_property("hop", &frame_kernel::hop, &frame_kernel::set_hop)
         .def_property(
