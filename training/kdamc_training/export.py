@@ -106,15 +106,16 @@ def metadata(
 
 
 def git_revision() -> str:
-    """Revision of the source tree, with "-dirty" if it has changes; "unknown" outside of git."""
+    """Revision of the checkout, "-dirty" if the training wing differs; "unknown" outside git."""
+    wing = Path(__file__).resolve().parents[1]
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=wing, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        revision = git("rev-parse", "--short=12", "HEAD")
+        return revision + ("-dirty" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return run.stdout.strip()

@@ -39,6 +39,8 @@ def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> s
         f"speech `{data['speech']}` (other passes, texts and voices than in training). "
         "**All data is regenerated; no genuine RadioML frame was used.**",
         "",
+        _augmentation(record["settings"]["augment"]),
+        "",
         f"Overall {_percent(test['overall'])}; at SNR labels from 0 dB "
         f"{_percent(_from_0_db(test))}.",
         "",
@@ -87,6 +89,24 @@ def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> s
         *(f"- {sentence}" for sentence in limits),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _augmentation(settings: dict[str, Any]) -> str:
+    kinds = []
+    if settings["rotation"]:
+        kinds.append("turned by any angle")
+    if settings["conjugation"]:
+        kinds.append("conjugated every other time")
+    if settings["carrier_offset"]:
+        kinds.append(f"shifted by up to ±{settings['carrier_offset']:g} of the sample rate")
+    if settings["receiver_filter"]:
+        kinds.append(
+            f"low-passed like a narrower receiver in {100 * settings['receiver_filter']:.0f} % "
+            "of cases"
+        )
+    if not kinds:
+        return "Training frames were used as they are."
+    return f"Training frames were {', '.join(kinds)}; test frames are as generated."
 
 
 def class_means(test: dict[str, Any], from_label: int) -> dict[str, float]:

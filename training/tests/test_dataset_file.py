@@ -49,7 +49,7 @@ def test_the_types_are_those_of_the_format(tmp_path):
 
 @pytest.mark.parametrize("announced", [5, 7])
 def test_a_wrong_number_of_frames_leaves_no_file(tmp_path, announced):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="frames"):
         write(tmp_path / "a.h5", announced=announced)
     assert list(tmp_path.iterdir()) == []
 
@@ -57,9 +57,11 @@ def test_a_wrong_number_of_frames_leaves_no_file(tmp_path, announced):
 def test_a_failing_body_leaves_an_older_file_alone(tmp_path):
     write(tmp_path / "a.h5")
     before = (tmp_path / "a.h5").read_bytes()
-    with pytest.raises(ValueError, match="not finite"):
-        with DataSetWriter(tmp_path / "a.h5", INFO, 1, 16) as writer:
-            writer.append(np.full((1, 2, 16), np.nan), np.zeros(1), np.zeros(1), np.zeros(1))
+    with (
+        pytest.raises(ValueError, match="not finite"),
+        DataSetWriter(tmp_path / "a.h5", INFO, 1, 16) as writer,
+    ):
+        writer.append(np.full((1, 2, 16), np.nan), np.zeros(1), np.zeros(1), np.zeros(1))
     assert (tmp_path / "a.h5").read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
 

@@ -34,5 +34,5 @@ def test_cgdnet_scores_as_on_genuine_data(yardsticks, tmp_path):
 @pytest.mark.parametrize("text", ["", "a,b\nc,d\n", "class,0,2\nBPSK,0.5\n"])
 def test_what_is_no_table_is_refused(tmp_path, text):
     (tmp_path / "r.csv").write_text(text)
-    with pytest.raises(UserError, match="r.csv"):
+    with pytest.raises(UserError, match=r"r\.csv"):
         read_reference(tmp_path / "r.csv")

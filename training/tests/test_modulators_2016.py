@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Levels, envelopes and repeatability of the modulators."""
 
+import itertools
+
 import numpy as np
 import pytest
 from kdamc_training.datasets import modulators_2016 as modulators
@@ -25,13 +27,13 @@ def test_levels_are_not_normalised(name, level):
 
 def test_points_follow_the_bits():
     assert list(modulators.constellation("BPSK")) == [1, -1]
-    assert list(modulators.constellation("PAM4")) == [-3, -1, 1, 3][:2] + [1, 3]
+    assert list(modulators.constellation("PAM4")) == [*[-3, -1, 1, 3][:2], 1, 3]
     assert modulators.constellation("QAM16")[0] == -3 + 3j
     assert modulators.constellation("QAM64")[-1] == 7 - 7j
     eight = modulators.constellation("8PSK")
     neighbours = np.exp(2j * np.pi * np.arange(9) / 8)
     values = [int(np.argmin(np.abs(eight - point))) for point in neighbours]
-    changes = [bin(a ^ b).count("1") for a, b in zip(values[:-1], values[1:], strict=True)]
+    changes = [bin(a ^ b).count("1") for a, b in itertools.pairwise(values)]
     assert sum(change == 1 for change in changes) >= 6
 
 

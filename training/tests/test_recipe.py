@@ -53,12 +53,12 @@ def test_a_missing_key_is_named(tmp_path):
 @pytest.mark.parametrize("text", ["- 1\n", "a: [", "\xff"])
 def test_what_is_no_recipe_is_refused(tmp_path, text):
     (tmp_path / "r.yaml").write_bytes(text.encode("latin1"))
-    with pytest.raises(UserError, match="r.yaml"):
+    with pytest.raises(UserError, match=r"r\.yaml"):
         recipe.load(tmp_path / "r.yaml")
 
 
 def test_unknown_names_and_budgets_are_refused():
-    with pytest.raises(UserError, match="plain/rml2016.10a"):
+    with pytest.raises(UserError, match=r"plain/rml2016\.10a"):
         recipe.find("plain/other")
     with pytest.raises(UserError, match="budget 'huge'"):
         recipe.load(PLAIN, "huge")

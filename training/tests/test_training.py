@@ -93,9 +93,8 @@ def test_a_killed_run_goes_on_to_the_same_result(toy_file, tmp_path):
     for folder in (whole, parts):
         folder.mkdir()
     expected = torch.load(training.fit(toy_recipe(), toy_file, whole, "c"), weights_only=False)
-    with pytest.raises(BaseException) as stopped:
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
         training.fit(toy_recipe(), toy_file, parts, "c", [Kill()])
-    assert isinstance(stopped.value, (KeyboardInterrupt, SystemExit))
     assert (parts / training.LAST_CHECKPOINT).is_file()
     resumed = torch.load(training.fit(toy_recipe(), toy_file, parts, "c"), weights_only=False)
     assert resumed["epoch"] == expected["epoch"] == 2

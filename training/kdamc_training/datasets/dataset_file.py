@@ -15,6 +15,7 @@ commands give equal bytes.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -225,7 +226,7 @@ def split_by_pass(
     edges = np.concatenate([[0.0], np.cumsum(shares)])
     return [
         np.flatnonzero((place[which] >= low) & (place[which] < high))
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in itertools.pairwise(edges)
     ]
 
 

@@ -52,7 +52,8 @@ class Rml2016_10a(Generator):
     limits = (
         "Only 8 samples a symbol, roll-off 0.35, and carriers within a few hertz at 200 kS/s.",
         "One fading channel, the same in every pass.",
-        "No other signal in the band, no filter mismatch, no clipping, no impulses, no bursts.",
+        "No other signal in the band, no clipping, no impulses, no bursts.",
+        "One pulse shape for all linear modulations, and no matched filter before the network.",
         "AM-SSB is noise alone, as in the genuine set: the label means that nothing was heard.",
         "In a pause of speech AM-DSB and WBFM are the same bare carrier.",
         "An SNR label is about half of the true SNR in decibels for a signal of unit power, and "
