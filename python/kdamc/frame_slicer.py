@@ -13,12 +13,18 @@ from gnuradio import gr
 
 from . import metadata
 from .decision import Segment
+from .guard import Guarded, guarded_work
 
 # Frames that a port's buffer should hold: by default a vector of 1,024 samples has room for 8.
 BUFFERED_FRAMES = 512
 
 
-class frame_slicer(gr.basic_block):
+def vector_of(dtype: Any, length: int) -> Any:
+    """A port's type; vectors of one item are plain items."""
+    return dtype if length == 1 else (dtype, length)
+
+
+class frame_slicer(Guarded, gr.basic_block):
     """Cut a complex stream into vectors of ``frame_len`` samples, one every ``hop`` samples.
 
     Input: complex samples.  Output: complex vectors of ``frame_len``, unscaled.  Frames with a
@@ -38,7 +44,7 @@ class frame_slicer(gr.basic_block):
             self,
             name="Frame Slicer",
             in_sig=[np.complex64],
-            out_sig=[(np.complex64, frame_len)],
+            out_sig=[vector_of(np.complex64, frame_len)],
         )
         self._len = frame_len
         self._hop = hop
@@ -62,6 +68,7 @@ class frame_slicer(gr.basic_block):
             return [1]
         return [(noutput_items - 1) * self._hop + self._len]
 
+    @guarded_work
     def general_work(self, input_items: list[np.ndarray], output_items: list[np.ndarray]) -> int:
         """Copy the frames that are complete."""
         samples, out = input_items[0], output_items[0]
@@ -95,7 +102,7 @@ class frame_slicer(gr.basic_block):
                 passed = power >= self._gate
                 frames, starts = frames[passed], starts[passed]
             written = len(frames)
-            out[:written] = frames
+            out[:written] = frames.reshape(out[:written].shape)
             self._tag(starts)
             at += count * self._hop
         if limit < len(samples) and limit - at < self._len:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 import time
@@ -23,6 +22,7 @@ from .contract import ModelError
 from .decision import Decision, DecisionSettings, Segment
 from .delay_line import DelayLine
 from .engine import Engine
+from .guard import Guarded, guarded_handler, guarded_work
 
 # The scheduler sizes the buffer before a block by its history: this gives it room for 2**16
 # samples. With the default of 8,192 a network would get batches of a few dozen frames.
@@ -34,20 +34,7 @@ _BACKLOG = 1 << 16
 _MODES = ("live", "offline")
 
 
-def _guarded(handler: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """A message handler whose errors end the flowgraph instead of its thread."""
-
-    @functools.wraps(handler)  # GNU Radio calls handlers by their name
-    def guarded(block: Any, message: Any) -> None:
-        try:
-            handler(block, message)
-        except BaseException as error:
-            block._fail(error)
-
-    return guarded
-
-
-class kd_amc_classifier(gr.basic_block):
+class kd_amc_classifier(Guarded, gr.basic_block):
     """Classify the modulation of a stream with a distilled ONNX network.
 
     Input (optional): complex samples; stream tags ``rx_freq``, ``rx_rate``, ``rx_time`` are
@@ -122,7 +109,6 @@ class kd_amc_classifier(gr.basic_block):
             raise ValueError(f"mode must be {' or '.join(_MODES)}, not {mode!r}")
         if not (np.isfinite(sample_rate) and sample_rate > 0):
             raise ValueError(f"sample_rate must be over 0, not {sample_rate}")
-        self.error: BaseException | None = None
         self._live = mode == "live"
         self._explicit = {
             "intra_op_threads": intra_op_threads,
@@ -253,21 +239,16 @@ class kd_amc_classifier(gr.basic_block):
         waiting = self._stream.settled > self._delay.first and self._delay.end > self._delay.first
         return [0 if waiting else _HISTORY] * ninputs
 
+    @guarded_work
     def general_work(self, input_items: list[np.ndarray], output_items: list[np.ndarray]) -> int:
         """Read what is there, give what is settled."""
-        if self.error is not None:
-            return -1
-        try:
-            self._make_changes()
-            if input_items:
-                with_output = bool(output_items)
-                if not with_output or self._backlog() < _BACKLOG:
-                    self._read(input_items[0][_HISTORY - 1 :], with_output)
-            self._publish_stats()
-            return self._write(output_items[0]) if output_items else 0
-        except BaseException as error:
-            self._fail(error)
-            return -1
+        self._make_changes()
+        if input_items:
+            with_output = bool(output_items)
+            if not with_output or self._backlog() < _BACKLOG:
+                self._read(input_items[0][_HISTORY - 1 :], with_output)
+        self._publish_stats()
+        return self._write(output_items[0]) if output_items else 0
 
     def start(self) -> bool:
         """Count positions from 0, as the scheduler does at every start."""
@@ -284,7 +265,7 @@ class kd_amc_classifier(gr.basic_block):
                     channel.cut(channel.position)
                     channel.drain()
         except BaseException as error:
-            self._fail(error)
+            self.fail(error)
         return True
 
     def _read(self, samples: np.ndarray, keep: bool) -> None:
@@ -331,10 +312,8 @@ class kd_amc_classifier(gr.basic_block):
             self.add_item_tag(0, offset, key, value)
         return count
 
-    @_guarded
+    @guarded_handler
     def _take_pdu(self, message: Any) -> None:
-        if self.error is not None:
-            return
         if not pmt.is_pair(message) or not pmt.is_c32vector(pmt.cdr(message)):
             self._refuse("message on iq", ValueError("not a PDU with a c32vector"))
             return
@@ -364,7 +343,7 @@ class kd_amc_classifier(gr.basic_block):
             channel.drain()
         self._publish_stats()
 
-    @_guarded
+    @guarded_handler
     def _take_command(self, message: Any) -> None:
         if pmt.is_dict(message) and not pmt.is_null(message):
             items = pmt.to_python(message)
@@ -408,7 +387,7 @@ class kd_amc_classifier(gr.basic_block):
             gate_power=self._gate_power,
             on_decisions=self._take_decisions,
             on_frames=self._take_frames if self._publish_frames else None,
-            on_error=self._fail,
+            on_error=self.fail,
         )
 
     def _ask(self, what: str, value: Any) -> bool:
@@ -473,18 +452,6 @@ class kd_amc_classifier(gr.basic_block):
         gr.logger(self.alias()).warn(text)
         self.message_port_pub(self._ports["stats"], metadata.dictionary({"refused": text}))
         return False
-
-    def _fail(self, error: BaseException) -> None:
-        """Keep the first error and end the flowgraph, whichever thread it came from."""
-        if self.error is not None:
-            return
-        self.error = error
-        gr.logger(self.alias()).error(f"{type(error).__name__}: {error}")
-        # An exception that leaves work() would leave the flowgraph waiting for ever, and
-        # without input work() is not even called: the block declares itself done.
-        self.to_basic_block()._post(
-            pmt.intern("system"), pmt.cons(pmt.intern("done"), pmt.from_long(1))
-        )
 
 
 def _checked_hop(hop: int) -> int:

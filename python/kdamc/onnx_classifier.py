@@ -15,11 +15,12 @@ from gnuradio import gr
 
 from . import metadata
 from .engine import BATCH_FRAMES, Chunk, Client, Engine, Lost
-from .frame_slicer import BUFFERED_FRAMES
-from .kdamc_python import planar_frames
+from .frame_slicer import BUFFERED_FRAMES, vector_of
+from .guard import Guarded, guarded_work
+from .kdamc_python import FRAME_OK, planar_frames
 
 
-class onnx_classifier(gr.basic_block):
+class onnx_classifier(Guarded, gr.basic_block):
     """Run every frame vector through a network.
 
     Input: complex vectors of the model's frame length, of RMS 1 (put an RMS Normalizer before
@@ -58,10 +59,9 @@ class onnx_classifier(gr.basic_block):
         gr.basic_block.__init__(
             self,
             name="ONNX Classifier",
-            in_sig=[(np.complex64, self._len)],
+            in_sig=[vector_of(np.complex64, self._len)],
             out_sig=gr.py_io_signature(0, 1, [(np.float32, len(self._classes))]),
         )
-        self.error: BaseException | None = None
         self._client: Client = engine.join(self, live=False, queue_frames=BATCH_FRAMES)
         self._logits: list[np.ndarray] = []
         self._next: tuple[int, int] | None = None
@@ -78,40 +78,33 @@ class onnx_classifier(gr.basic_block):
         """One vector for each row of logits."""
         return [noutput_items] * ninputs
 
+    @guarded_work
     def general_work(self, input_items: list[np.ndarray], output_items: list[np.ndarray]) -> int:
         """Classify what is there, a batch at most."""
-        if self.error is not None:
-            return -1
-        try:
-            n = min([len(input_items[0]), BATCH_FRAMES] + [len(out) for out in output_items])
-            frames = np.ascontiguousarray(input_items[0][:n]).reshape(n, self._len)
-            chunk = self._client.claim(None)
-            planar_frames(frames, chunk.iq)
-            chunk.rows = chunk.delivered = n
-            chunk.flags[:n] = 0
-            chunk.power[:n] = 1.0
-            self._client.submit(chunk)
-            self._client.drain()
-            logits = self._logits.pop()
-            self._publish(logits)
-            self.consume(0, n)
-            if output_items:
-                output_items[0][:n] = logits
-                return n
-            return 0
-        except BaseException as error:
-            self.on_error(error)
-            return -1
+        n = min([len(input_items[0]), BATCH_FRAMES] + [len(out) for out in output_items])
+        frames = np.ascontiguousarray(input_items[0][:n]).reshape(n, self._len)
+        chunk = self._client.claim(None)
+        planar_frames(frames, chunk.iq)
+        chunk.rows = chunk.delivered = n
+        chunk.flags[:n] = FRAME_OK
+        chunk.power[:n] = 1.0
+        self._client.submit(chunk)
+        self._client.drain()
+        logits = self._logits.pop()
+        self._publish(logits)
+        self.consume(0, n)
+        if output_items:
+            output_items[0][:n] = logits
+            return n
+        return 0
 
     def on_result(self, result: Chunk | Lost) -> None:
         """Keep the logits of the batch that ``general_work`` waits for."""
         self._logits.append(result.outputs.logits)
 
     def on_error(self, error: BaseException) -> None:
-        """Keep the first error; the next call of ``general_work`` ends the flowgraph."""
-        if self.error is None:
-            self.error = error
-            gr.logger(self.alias()).error(f"{type(error).__name__}: {error}")
+        """Keep the first error and end the flowgraph."""
+        self.fail(error)
 
     def _publish(self, logits: np.ndarray) -> None:
         n = len(logits)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 from gnuradio import gr
 
-from .frame_slicer import BUFFERED_FRAMES
+from .frame_slicer import BUFFERED_FRAMES, vector_of
+from .guard import Guarded, guarded_work
 from .kdamc_python import normalize_rms
 
 
-class rms_normalizer(gr.sync_block):
+class rms_normalizer(Guarded, gr.sync_block):
     """Scale complex vectors of ``frame_len`` samples to RMS 1 in the C++ kernel.
 
     Silent vectors and those with a sample that is not finite become zeros; ``refused()`` counts
@@ -25,8 +26,8 @@ class rms_normalizer(gr.sync_block):
         gr.sync_block.__init__(
             self,
             name="RMS Normalizer",
-            in_sig=[(np.complex64, frame_len)],
-            out_sig=[(np.complex64, frame_len)],
+            in_sig=[vector_of(np.complex64, frame_len)],
+            out_sig=[vector_of(np.complex64, frame_len)],
         )
         self._refused = 0
         self._len = frame_len
@@ -36,6 +37,7 @@ class rms_normalizer(gr.sync_block):
         """Vectors so far that have no RMS."""
         return self._refused
 
+    @guarded_work
     def work(self, input_items: list[np.ndarray], output_items: list[np.ndarray]) -> int:
         """Scale what is there."""
         out = output_items[0]
