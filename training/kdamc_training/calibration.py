@@ -43,8 +43,10 @@ def fit(
     with DataSetFile(train_file) as data:
         held = training_split(data, validation_share, seed)[1]
         logits, labels = logits_of(model, data, held), data.y[:][held].astype(int)
+        snr = data.z[:][held].astype(int)
         fitted_on = f"{len(held)} held-out frames of {data.info.generator} seed {data.info.seed}"
-    temperature = fit_temperature(logits, labels)
+    # A few passes a cell leave the cells uneven, and hard cells want another temperature.
+    temperature = fit_temperature(logits, labels, equal_weights(labels * 256 + snr))
     with DataSetFile(runs_file) as data:
         exponent = fit_fusion_exponent(
             log_softmax(logits_of(model, data), temperature),
@@ -62,17 +64,27 @@ def log_softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return scaled - np.log(np.exp(scaled).sum(axis=-1, keepdims=True))
 
 
-def mean_nll(log_posteriors: np.ndarray, labels: np.ndarray) -> float:
+def equal_weights(groups: np.ndarray) -> np.ndarray:
+    """Weights ``(n)`` of mean 1 that give every value of ``groups (n)`` the same total."""
+    _, which, count = np.unique(groups, return_inverse=True, return_counts=True)
+    return len(groups) / (len(count) * count[which])
+
+
+def mean_nll(
+    log_posteriors: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     """Mean negative log-likelihood of ``labels (n)`` under ``log_posteriors (n, classes)``."""
-    return float(-np.mean(log_posteriors[np.arange(len(labels)), labels]))
+    return float(-np.average(log_posteriors[np.arange(len(labels)), labels], weights=weights))
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     """The temperature in 0.05 to 20 that makes ``logits (n, classes)`` most likely."""
     from scipy.optimize import minimize_scalar
 
     fit = minimize_scalar(
-        lambda log_t: mean_nll(log_softmax(logits, np.exp(log_t)), labels),
+        lambda log_t: mean_nll(log_softmax(logits, np.exp(log_t)), labels, weights),
         bounds=(np.log(0.05), np.log(20.0)),
         method="bounded",
         options={"xatol": 1e-5},
