@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from gnuradio.kdamc.model import Model
 
-from .datasets.dataset_file import DataSetFile, training_split
+from .datasets.dataset_file import DataSetFile
 from .errors import UserError
 from .onnx_models import logits_of
 
@@ -32,28 +32,13 @@ class Calibration:
     fitted_on: str
 
 
-def fit(
-    model: Model, train_file: Path, runs_file: Path, validation_share: float, seed: int
-) -> Calibration:
-    """Fit the temperature on the held-out passes of ``train_file``, the exponent on ``runs_file``.
-
-    ``validation_share`` and ``seed`` must be those of the training, so that the same passes are
-    held out.
-    """
-    with DataSetFile(train_file) as data:
-        held = training_split(data, validation_share, seed)[1]
-        logits, labels = logits_of(model, data, held), data.y[:][held].astype(int)
-        snr = data.z[:][held].astype(int)
-        fitted_on = f"{len(held)} held-out frames of {data.info.generator} seed {data.info.seed}"
-    # A few passes a cell leave the cells uneven, and hard cells want another temperature.
-    temperature = fit_temperature(logits, labels, equal_weights(labels * 256 + snr))
+def fit(model: Model, runs_file: Path) -> Calibration:
+    """Fit temperature and exponent of ``model`` on a data set of runs that no training saw."""
     with DataSetFile(runs_file) as data:
-        exponent = fit_fusion_exponent(
-            log_softmax(logits_of(model, data), temperature),
-            data.y[:].astype(int),
-            data.pass_id[:],
-        )
-        fitted_on += f"; runs of {data.info.generator} seed {data.info.seed}"
+        logits, labels, pass_id = logits_of(model, data), data.y[:].astype(int), data.pass_id[:]
+        fitted_on = f"{len(data)} frames in runs of {data.info.generator} seed {data.info.seed}"
+    temperature = fit_temperature(logits, labels)
+    exponent = fit_fusion_exponent(log_softmax(logits, temperature), labels, pass_id)
     return Calibration(temperature, exponent, fitted_on)
 
 
@@ -64,27 +49,17 @@ def log_softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return scaled - np.log(np.exp(scaled).sum(axis=-1, keepdims=True))
 
 
-def equal_weights(groups: np.ndarray) -> np.ndarray:
-    """Weights ``(n)`` of mean 1 that give every value of ``groups (n)`` the same total."""
-    _, which, count = np.unique(groups, return_inverse=True, return_counts=True)
-    return len(groups) / (len(count) * count[which])
-
-
-def mean_nll(
-    log_posteriors: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
-) -> float:
+def mean_nll(log_posteriors: np.ndarray, labels: np.ndarray) -> float:
     """Mean negative log-likelihood of ``labels (n)`` under ``log_posteriors (n, classes)``."""
-    return float(-np.average(log_posteriors[np.arange(len(labels)), labels], weights=weights))
+    return float(-np.mean(log_posteriors[np.arange(len(labels)), labels]))
 
 
-def fit_temperature(
-    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
-) -> float:
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature in 0.05 to 20 that makes ``logits (n, classes)`` most likely."""
     from scipy.optimize import minimize_scalar
 
     fit = minimize_scalar(
-        lambda log_t: mean_nll(log_softmax(logits, np.exp(log_t)), labels, weights),
+        lambda log_t: mean_nll(log_softmax(logits, np.exp(log_t)), labels),
         bounds=(np.log(0.05), np.log(20.0)),
         method="bounded",
         options={"xatol": 1e-5},

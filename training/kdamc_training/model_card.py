@@ -60,11 +60,12 @@ def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> s
         "",
         "## Confidence",
         "",
-        f"Temperature {model['temperature']:.3f}, fitted on held-out passes of the training set. "
-        f"Expected calibration error on the test set (15 bins of equal mass): {test['ece']:.4f}.",
+        f"Temperature {model['temperature']:.3f} and fusion exponent "
+        f"{model['fusion_exponent']:.3f}, fitted on {record['calibration']['fitted_on']} (neither "
+        "training nor test data). Expected calibration error of single frames on the test set (15 "
+        f"bins of equal mass): {test['ece']:.4f}.",
         "",
-        f"Decisions fused from n consecutive frames (exponent {model['fusion_exponent']:.3f}, "
-        "fitted on runs of their own), measured on test runs over all SNR labels:",
+        "Decisions fused from n consecutive frames, on test runs over all SNR labels:",
         "",
         *_table(
             ["n", "decisions", "accuracy", "calibration error"],

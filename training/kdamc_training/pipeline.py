@@ -56,13 +56,7 @@ def run(
     onnx_file = folder / f"{recipe.model_name}.onnx"
     export.export(module, onnx_file)
 
-    fitted = calibration.fit(
-        open_model(str(onnx_file)),
-        data["train"],
-        data["runs"],
-        recipe.data.validation_share,
-        recipe.train.seed,
-    )
+    fitted = calibration.fit(open_model(str(onnx_file)), data["runs"])
     write_json(folder / "calibration.json", dataclasses.asdict(fitted))
     export.export(module, onnx_file, fitted)
     test = evaluate.evaluate(open_model(str(onnx_file)), data["test"])

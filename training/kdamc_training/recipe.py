@@ -35,9 +35,10 @@ class DataPart:
 
 @dataclass(frozen=True)
 class DataSection:
-    """``validation_share`` of the training passes is held out; temperature is fitted on it.
+    """``validation_share`` of the training passes is held out to watch the training.
 
-    ``runs`` fit the fusion exponent, ``test`` and ``test_runs`` are only ever measured on.
+    ``runs`` are for fitting temperature and fusion exponent; ``test`` and ``test_runs`` are only
+    ever measured on.
     """
 
     generator: str

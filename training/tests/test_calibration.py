@@ -68,11 +68,6 @@ def test_runs_are_cut_within_passes():
     assert run_labels.tolist() == [0, 1]
 
 
-def test_weights_make_groups_equal():
-    weights = calibration.equal_weights(np.array([3, 3, 3, 7]))
-    np.testing.assert_allclose(weights, [2 / 3, 2 / 3, 2 / 3, 2])
-
-
 def test_fusion_normalises():
     fused = calibration.fuse(
         calibration.log_softmax(np.random.default_rng(1).normal(size=(5, 8, 3))), 0.4
