@@ -31,6 +31,7 @@ from gnuradio.kdamc.receiver.sources import Source, add_source_options, open_sou
 PROGRAM = "amc_rx"
 BAD_INPUT = 2
 FAILED = 1
+INTERRUPTED = 128 + signal.SIGINT
 
 
 class Parser(argparse.ArgumentParser):
@@ -267,17 +268,16 @@ def run(args: argparse.Namespace) -> int:
 
     reports: list[Any] = []
     refresh: Callable[[], None] = lambda: None  # noqa: E731
+    if not args.quiet and sys.stdout.isatty():
+        console = LiveConsole(f"{source.name}, {model.name}")
+        refresh = console.refresh
+        reports.append(console)
+    elif not args.quiet:
+        reports.append(PlainConsole())
     if args.sigmf is not None:
         reports.append(SigmfReport(args.sigmf, source, annotation_width(args, front_end)))
     if args.json is not None:
         reports.append(JsonReport(args.json))
-    if not args.quiet:
-        if sys.stdout.isatty():
-            console = LiveConsole(f"{source.name}, {model.name}")
-            refresh = console.refresh
-            reports.append(console)
-        else:
-            reports.append(PlainConsole())
     summary = Summary(source.name, model.name, source.segments[0].sample_rate, gate_db)
     receiver = Receiver(
         source, segments, front_end, make_classifier, reports, summary, args.throttle, refresh
@@ -329,6 +329,9 @@ def main() -> int:
     except (InputError, ModelError) as error:
         print(f"{PROGRAM}: error: {one_line(error)}", file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:
+        # Before the run began: nothing is written yet.
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

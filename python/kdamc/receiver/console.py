@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
+from .errors import InputError
 from .records import DecisionRecord, Summary
 
 #: Decisions further apart than this do not share a line, seconds.
@@ -146,8 +147,11 @@ class LiveConsole:
     """
 
     def __init__(self, title: str, rows: int = 18):
-        from rich.console import Console
-        from rich.live import Live
+        try:
+            from rich.console import Console
+            from rich.live import Live
+        except ImportError:
+            raise InputError("the live table needs the Python package rich (or --quiet)") from None
 
         self._title = title
         self._runs: deque[_Run] = deque(maxlen=rows)
@@ -157,7 +161,6 @@ class LiveConsole:
         self._lock = threading.Lock()
         self._console = Console()
         self._live = Live(console=self._console, auto_refresh=False)
-        self._live.start()
 
     def decision(self, record: DecisionRecord) -> None:
         """Show a decision at the next refresh."""
@@ -173,7 +176,8 @@ class LiveConsole:
             self._stats = stats_text(stats)
 
     def refresh(self) -> None:
-        """Redraw."""
+        """Redraw; the first time takes the terminal over."""
+        self._live.start()
         self._live.update(self._table(), refresh=True)
 
     def summary(self, summary: Summary) -> None:

@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
 _STATS_S = 1.0
-#: A flowgraph that has failed gets this long to end.
-_PATIENCE_S = 1.0
+#: Told to end, a flowgraph that has failed gets this long, and one in order that long.
+_FAILED_PATIENCE_S = 1.0
+_PATIENCE_S = 15.0
 #: GNU Radio counts the parts of a joined stream in 32 bits.
 _MAX_JOIN = (1 << 31) - 1
 _COUNTERS = ("frames_in", "classified", "gated", "refused", "dropped")
@@ -160,8 +161,10 @@ class Receiver:
                 if told_to_stop is None:
                     told_to_stop = now
                     graph.stop()
-                elif self._failure is not None and now > told_to_stop + _PATIENCE_S:
+                patience = _PATIENCE_S if self._failure is None else _FAILED_PATIENCE_S
+                if now > told_to_stop + patience:
                     self.is_stuck = True
+                    self._fail(TimeoutError("the flowgraph did not end"))
                     break
             if now >= next_stats:
                 next_stats = now + _STATS_S

@@ -36,7 +36,7 @@ class Source(ABC):
     is_complex: bool = True
     #: Whether a second reading gives the same samples, so that a first look is allowed.
     is_repeatable: bool = True
-    #: The parts in order; only the last may be without an end.
+    #: The parts in order, all of one sample rate; only the last may be without an end.
     segments: list[Segment]
     #: The files that it reads, which no report may overwrite.
     files: tuple[Path, ...] = ()
