@@ -266,6 +266,7 @@ def run(args: argparse.Namespace) -> int:
             **explicit,
         )
 
+    # The console is made first, since it may refuse, and told last, since it may go away.
     reports: list[Any] = []
     refresh: Callable[[], None] = lambda: None  # noqa: E731
     if not args.quiet and sys.stdout.isatty():
@@ -275,9 +276,9 @@ def run(args: argparse.Namespace) -> int:
     elif not args.quiet:
         reports.append(PlainConsole())
     if args.sigmf is not None:
-        reports.append(SigmfReport(args.sigmf, source, annotation_width(args, front_end)))
+        reports.insert(0, SigmfReport(args.sigmf, source, annotation_width(args, front_end)))
     if args.json is not None:
-        reports.append(JsonReport(args.json))
+        reports.insert(0, JsonReport(args.json))
     summary = Summary(source.name, model.name, source.segments[0].sample_rate, gate_db)
     receiver = Receiver(
         source, segments, front_end, make_classifier, reports, summary, args.throttle, refresh
