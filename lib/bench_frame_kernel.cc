@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-3.0-or-later
  */
 
-// Input bytes/s of the frame kernel over those of memcpy, in turn, for small and large calls.
-// Prints one JSON object; run by script/bench.
+// Input bytes/s of the frame kernel over those of memcpy, in turn, for small and large
+// calls. Prints one JSON object; run by script/bench.
 
 #include <gnuradio/kdamc/frame_kernel.h>
 #include <algorithm>
@@ -33,7 +33,8 @@ void measure(size_t bytes, size_t frame_len, size_t repeats, bool last)
     const size_t n = bytes / sizeof(sample);
     const size_t frames = n / frame_len + 1;
     std::vector<sample> in(n), copy(n);
-    std::vector<float> iq(2 * frame_len * frames), power(frames), noise(frames), snr(frames);
+    std::vector<float> iq(2 * frame_len * frames), power(frames), noise(frames),
+        snr(frames);
     std::vector<uint64_t> start(frames);
     std::vector<uint8_t> flags(frames);
     std::mt19937 random(1);

@@ -120,18 +120,21 @@ KDAMC_INLINE noise_energy difference_energy(const float* x, size_t len)
 }
 
 // Interleaved complex to an I row and a Q row, times gain.
-KDAMC_INLINE void planar(const float* x, size_t len, float gain, float* i_row, float* q_row)
+KDAMC_INLINE void
+planar(const float* x, size_t len, float gain, float* i_row, float* q_row)
 {
     size_t i = 0;
     for (; i + LANES <= len; i += LANES) {
         const vec16 u = load(x + 2 * i);
         const vec16 w = load(x + 2 * i + LANES);
         store(i_row + i,
-              gain * __builtin_shufflevector(
-                         u, w, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30));
+              gain *
+                  __builtin_shufflevector(
+                      u, w, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30));
         store(q_row + i,
-              gain * __builtin_shufflevector(
-                         u, w, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31));
+              gain *
+                  __builtin_shufflevector(
+                      u, w, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31));
     }
     for (; i < len; i++) {
         i_row[i] = gain * x[2 * i];
@@ -362,13 +365,15 @@ frame_kernel::result frame_kernel::process(const std::complex<float>* in,
         } else if (at + d_frame_len > filled) {
             // The input ended inside the next frame: all of it is kept. (Input of
             // L - 1 samples or more always completes every frame that was held.)
-            std::copy(d_history.begin() + at, d_history.begin() + filled, d_history.begin());
+            std::copy(
+                d_history.begin() + at, d_history.begin() + filled, d_history.begin());
             d_held = filled - at;
             take(borrowed);
             return done;
         } else {
             // The table is full; what was borrowed stays with the caller.
-            std::copy(d_history.begin() + at, d_history.begin() + d_held, d_history.begin());
+            std::copy(
+                d_history.begin() + at, d_history.begin() + d_held, d_history.begin());
             d_held -= at;
             return done;
         }
@@ -410,7 +415,10 @@ size_t normalize_rms(const std::complex<float>* in,
     return normalize_run(floats(in), reinterpret_cast<float*>(out), frame_len, count);
 }
 
-void planar_frames(const std::complex<float>* in, float* out, size_t frame_len, size_t count)
+void planar_frames(const std::complex<float>* in,
+                   float* out,
+                   size_t frame_len,
+                   size_t count)
 {
     planar_run(floats(in), out, frame_len, count);
 }

@@ -46,12 +46,15 @@ frames run(frame_kernel& kernel, const std::vector<sample>& x, size_t chunk, siz
         size_t left = std::min(chunk, x.size() - at);
         const sample* p = x.data() + at;
         while (true) {
-            const auto done = kernel.process(
-                p,
-                left,
-                { start.data(), power.data(), noise_power.data(), snr.data(), flags.data() },
-                iq.data(),
-                rows);
+            const auto done = kernel.process(p,
+                                             left,
+                                             { start.data(),
+                                               power.data(),
+                                               noise_power.data(),
+                                               snr.data(),
+                                               flags.data() },
+                                             iq.data(),
+                                             rows);
             all.start.insert(all.start.end(), start.begin(), start.begin() + done.frames);
             all.power.insert(all.power.end(), power.begin(), power.begin() + done.frames);
             all.noise_power.insert(all.noise_power.end(),
@@ -59,7 +62,8 @@ frames run(frame_kernel& kernel, const std::vector<sample>& x, size_t chunk, siz
                                    noise_power.begin() + done.frames);
             all.snr.insert(all.snr.end(), snr.begin(), snr.begin() + done.frames);
             all.flags.insert(all.flags.end(), flags.begin(), flags.begin() + done.frames);
-            all.iq.insert(all.iq.end(), iq.begin(), iq.begin() + done.delivered * 2 * len);
+            all.iq.insert(
+                all.iq.end(), iq.begin(), iq.begin() + done.delivered * 2 * len);
             p += done.consumed;
             left -= done.consumed;
             if (left == 0 && done.frames < rows)
@@ -135,12 +139,9 @@ BOOST_AUTO_TEST_CASE(bad_frames_are_flagged_and_not_delivered)
     frame_kernel kernel(len, len, 0.01f);
     const auto f = run(kernel, x, 50, 4);
     using namespace gr::kdamc;
-    const std::vector<uint8_t> expected = { FRAME_OK,
-                                            FRAME_NONFINITE,
-                                            FRAME_NONFINITE,
-                                            FRAME_SILENT | FRAME_GATED,
-                                            FRAME_GATED,
-                                            FRAME_OK };
+    const std::vector<uint8_t> expected = { FRAME_OK,        FRAME_NONFINITE,
+                                            FRAME_NONFINITE, FRAME_SILENT | FRAME_GATED,
+                                            FRAME_GATED,     FRAME_OK };
     BOOST_CHECK_EQUAL_COLLECTIONS(
         f.flags.begin(), f.flags.end(), expected.begin(), expected.end());
     BOOST_CHECK_EQUAL(f.iq.size(), 2 * 2 * len);

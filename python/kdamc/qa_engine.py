@@ -67,7 +67,8 @@ class qa_engine(gr_unittest.TestCase):
         self.assertIsNot(Engine.of(self.path), self.engine)
 
     def test_results_come_back_in_order_to_their_client(self):
-        clients = [(r, self.engine.join(r, False, 4 * BATCH_FRAMES)) for r in map(lambda _: Receiver(), range(5))]  # fmt: skip
+        receivers = [Receiver() for _ in range(5)]
+        clients = [(r, self.engine.join(r, False, 4 * BATCH_FRAMES)) for r in receivers]
         random = np.random.default_rng(1)
         sent = [[] for _ in clients]
         for turn in range(200):

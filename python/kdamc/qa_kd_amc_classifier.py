@@ -228,7 +228,7 @@ class qa_kd_amc_classifier(gr_unittest.TestCase):
 
     def test_stream_output_live_goes_on_untagged_after_the_deadline(self):
         x = axis_signal("I" * 400, L)
-        _, block, out, tags, _ = self.run_stream(
+        _, _, out, tags, _ = self.run_stream(
             x,
             sizes=(L,),
             through=True,

@@ -43,21 +43,21 @@ struct frame_table {
  * \brief Cuts a stream into frames and makes network input of them, in one pass.
  *
  * A frame is L consecutive samples; frames start every `hop` samples (overlapping,
- * contiguous or with gaps). Frames that pass are scaled to RMS 1 and written planar, I row
- * then Q row, into the caller's array; the others are only listed. State is carried across
- * calls: any chunking of a stream gives bit-identical results, because each frame is
- * computed from its samples alone, always by the same instructions.
+ * contiguous or with gaps). Frames that pass are scaled to RMS 1 and written planar, I
+ * row then Q row, into the caller's array; the others are only listed. State is carried
+ * across calls: any chunking of a stream gives bit-identical results, because each frame
+ * is computed from its samples alone, always by the same instructions.
  *
  * SNR estimate: white-noise floor by differences. A signal that is oversampled at least
  * about four times has almost no energy near half the sample rate. The sixth difference
- * (-1, 6, -15, 20, ...) suppresses by sin^12 what lies near 0 Hz and passes noise with the
- * gain sum(C(6, k)^2) = C(12, 6) = 924, so its mean square over 924 is the noise power. No
- * constellation is assumed. The fourth difference (gain 70), which leaks far more signal, must
- * agree with the sixth; where it does not (an undersampled or wideband signal, coloured
- * noise, an SNR beyond the method's range) the estimate is NaN. It is also NaN where signal
- * power is within 3 standard errors of nothing. The differences are evaluated on one run of
- * 8 samples in every 32: their outputs are strongly correlated, and reading them all would
- * double the cost of the kernel.
+ * (-1, 6, -15, 20, ...) suppresses by sin^12 what lies near 0 Hz and passes noise with
+ * the gain sum(C(6, k)^2) = C(12, 6) = 924, so its mean square over 924 is the noise
+ * power. No constellation is assumed. The fourth difference (gain 70), which leaks far
+ * more signal, must agree with the sixth; where it does not (an undersampled or wideband
+ * signal, coloured noise, an SNR beyond the method's range) the estimate is NaN. It is
+ * also NaN where signal power is within 3 standard errors of nothing. The differences are
+ * evaluated on one run of 8 samples in every 32: their outputs are strongly correlated,
+ * and reading them all would double the cost of the kernel.
  *
  * Not thread-safe; one object a stream. process() does not allocate.
  */
@@ -146,8 +146,8 @@ private:
  * \param power mean power of the frames considered
  * \param noise_power mean of their noise estimates
  * \param samples number of samples both were taken over
- * \returns 10 log10((power - noise) / noise), NaN where noise_power is NaN or the difference
- * is within 3 standard errors of 0
+ * \returns 10 log10((power - noise) / noise), NaN where noise_power is NaN or the
+ * difference is within 3 standard errors of 0
  */
 KDAMC_API float snr_db(float power, float noise_power, size_t samples);
 

@@ -5,9 +5,9 @@
  */
 
 #include <gnuradio/kdamc/frame_kernel.h>
+#include <initializer_list>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
-#include <initializer_list>
 #include <stdexcept>
 #include <string>
 
@@ -102,7 +102,8 @@ void planar_frames(array<sample> frames, array<float> out)
 
 PYBIND11_MODULE(kdamc_python, m)
 {
-    m.doc() = "C++ kernel of gr-kdamc: frames, gate, SNR estimate, normalisation, layout.";
+    m.doc() =
+        "C++ kernel of gr-kdamc: frames, gate, SNR estimate, normalisation, layout.";
 
     m.attr("FRAME_OK") = py::int_(int(gr::kdamc::FRAME_OK));
     m.attr("FRAME_GATED") = py::int_(int(gr::kdamc::FRAME_GATED));
@@ -115,12 +116,13 @@ PYBIND11_MODULE(kdamc_python, m)
         "Cuts a complex64 stream into frames of L samples every `hop` samples and makes\n"
         "network input of them. State is carried across calls: any chunking of a stream\n"
         "gives bit-identical frames. One object a stream; not thread-safe.")
-        .def(py::init<size_t, size_t, float>(),
-             py::arg("frame_len"),
-             py::arg("hop"),
-             py::arg("gate_power") = 0.0f,
-             "frame_len: 1..2^20 samples; hop: samples between frame starts, at least 1;\n"
-             "gate_power: mean |x|^2 below which a frame is gated. Raises ValueError.")
+        .def(
+            py::init<size_t, size_t, float>(),
+            py::arg("frame_len"),
+            py::arg("hop"),
+            py::arg("gate_power") = 0.0f,
+            "frame_len: 1..2^20 samples; hop: samples between frame starts, at least 1;\n"
+            "gate_power: mean |x|^2 below which a frame is gated. Raises ValueError.")
         .def("process",
              &process,
              py::arg("samples").noconvert(),
@@ -130,17 +132,22 @@ PYBIND11_MODULE(kdamc_python, m)
              py::arg("noise_power").noconvert(),
              py::arg("snr_est_db").noconvert(),
              py::arg("flags").noconvert(),
-             "Read `samples` (complex64, 1-D) until they or the rows of `iq` are used up.\n\n"
-             "iq (m, 2, L) float32 receives the frames that pass, scaled to RMS 1, densely\n"
-             "packed; start uint64, power, noise_power, snr_est_db float32 and flags uint8\n"
+             "Read `samples` (complex64, 1-D) until they or the rows of `iq` are used "
+             "up.\n\n"
+             "iq (m, 2, L) float32 receives the frames that pass, scaled to RMS 1, "
+             "densely\n"
+             "packed; start uint64, power, noise_power, snr_est_db float32 and flags "
+             "uint8\n"
              "receive a row for every frame, flagged ones included. noise_power and\n"
-             "snr_est_db (whole sampled band, dB) are NaN where the white-noise model does\n"
+             "snr_est_db (whole sampled band, dB) are NaN where the white-noise model "
+             "does\n"
              "not hold. Returns (samples consumed, frames listed, frames delivered).\n"
              "Releases the GIL. Raises ValueError for a shape, TypeError for a dtype.")
         .def("restart",
              &frame_kernel::restart,
              py::arg("position"),
-             "Forget kept samples; the next sample has index `position` and starts a frame.")
+             "Forget kept samples; the next sample has index `position` and starts a "
+             "frame.")
         .def(
             "pending",
             [](const frame_kernel& kernel) {
@@ -166,12 +173,13 @@ PYBIND11_MODULE(kdamc_python, m)
           py::arg("samples"),
           "SNR in dB of mean power and noise power over `samples` samples; NaN where it\n"
           "cannot be told from noise alone.");
-    m.def("normalize_rms",
-          &normalize_rms,
-          py::arg("frames").noconvert(),
-          py::arg("out").noconvert(),
-          "Scale frames (n, L) complex64 to RMS 1 into `out`; silent or non-finite frames\n"
-          "become zeros. Returns how many did.");
+    m.def(
+        "normalize_rms",
+        &normalize_rms,
+        py::arg("frames").noconvert(),
+        py::arg("out").noconvert(),
+        "Scale frames (n, L) complex64 to RMS 1 into `out`; silent or non-finite frames\n"
+        "become zeros. Returns how many did.");
     m.def("planar_frames",
           &planar_frames,
           py::arg("frames").noconvert(),

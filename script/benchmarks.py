@@ -1,0 +1,198 @@
+# Copyright 2026 gr-kdamc authors.
+#
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Speeds as ratios of things measured in turn in one run; script/bench starts it.
+
+A machine's speed drifts, so each figure is the median of pairs: one side, the other side, again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from gnuradio import blocks, gr, kdamc
+from gnuradio.kdamc import kdamc_python as kernel
+from gnuradio.kdamc.engine import BATCH_FRAMES
+from rich.console import Console
+from rich.table import Table
+
+FRAME_LEN = 128
+GATE = 1e-6
+SIZES = (32 << 10, 128 << 20)
+
+
+def numpy_frames(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the kernel does, without the SNR estimate: power, gate, RMS 1, (n, 2, L)."""
+    frames = x.reshape(-1, FRAME_LEN)
+    power = np.mean(frames.real**2 + frames.imag**2, axis=1)
+    passed = frames[power > GATE] / np.sqrt(power[power > GATE])[:, None]
+    return np.stack([passed.real, passed.imag], axis=1), power
+
+
+def kernel_over_numpy(size: int) -> float:
+    """Median ratio of the kernel's speed, called from Python, to NumPy's."""
+    n = size // 8
+    x = np.random.default_rng(1).standard_normal((n, 2), np.float32).view(np.complex64)[:, 0]
+    rows = n // FRAME_LEN + 1
+    iq = np.empty((rows, 2, FRAME_LEN), np.float32)
+    table = [np.empty(rows, np.uint64)] + [np.empty(rows, np.float32) for _ in range(3)]
+    table.append(np.empty(rows, np.uint8))
+    frames = kernel.FrameKernel(FRAME_LEN, FRAME_LEN, GATE)
+    repeats = max(1, (64 << 20) // size)
+
+    def seconds(call: object) -> float:
+        begin = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        return time.perf_counter() - begin
+
+    ratios = []
+    for _ in range(7):
+        theirs = seconds(lambda: numpy_frames(x))
+        ours = seconds(lambda: frames.process(x, iq, *table))
+        ratios.append(theirs / ours)
+    return median(ratios)
+
+
+def kernel_over_memcpy(program: Path) -> dict[str, float]:
+    """Median ratio of the kernel's input bytes/s, called from C++, to memcpy's."""
+    said = json.loads(subprocess.run([program], check=True, capture_output=True).stdout)
+    return {size: said[size]["ratio"] for size in map(str, SIZES)}
+
+
+def bare_frames_per_second(model: kdamc.Model, seconds: float) -> float:
+    """A loop around the runtime's session, one thread, nothing else."""
+    frames = np.random.default_rng(1).standard_normal(
+        (BATCH_FRAMES, 2, model.input_size), np.float32
+    )
+    session, name = model._session, model._input
+    session.run(None, {name: frames})
+    begin, count = time.perf_counter(), 0
+    while time.perf_counter() - begin < seconds:
+        session.run(None, {name: frames})
+        count += BATCH_FRAMES
+    return count / (time.perf_counter() - begin)
+
+
+def flowgraph_frames_per_second(name: str, frames: int, input_size: int) -> float:
+    """Vector source, KD AMC Classifier, message sink, offline: frames over its run time."""
+    samples = np.random.default_rng(2).standard_normal((1000 * input_size, 2), np.float32)
+    source = blocks.vector_source_c(samples.view(np.complex64)[:, 0].tolist(), True)
+    head = blocks.head(8, frames * input_size)
+    classifier = kdamc.kd_amc_classifier(
+        name, mode="offline", decision_frames=2048, decision_interval=0
+    )
+    sink = blocks.message_debug()
+    tb = gr.top_block()
+    tb.connect(source, head, classifier)
+    tb.msg_connect(classifier, "decisions", sink, "store")
+    begin = time.perf_counter()
+    tb.run()
+    spent = time.perf_counter() - begin
+    if classifier.error is not None or classifier.stats()["classified"] != frames:
+        raise RuntimeError(f"the flowgraph lost frames: {classifier.error}")
+    return frames / spent
+
+
+def flowgraph_over_ort(name: str, rounds: int) -> float:
+    """Median ratio in this process, on the processors it may use."""
+    model = kdamc.open_model(name)
+    fps = bare_frames_per_second(model, 1.0)
+    frames = int(fps * 3)
+    ratios = []
+    for _ in range(rounds):
+        before = bare_frames_per_second(model, 1.5)
+        inside = flowgraph_frames_per_second(name, frames, model.input_size)
+        after = bare_frames_per_second(model, 1.5)
+        ratios.append(inside / ((before + after) / 2))
+    return median(ratios)
+
+
+def pinned(name: str, processors: int, rounds: int) -> float:
+    """:func:`flowgraph_over_ort` in a process of its own on so many processors."""
+    allowed = sorted(os.sched_getaffinity(0))[:processors]
+    code = (
+        f"import os, sys; os.sched_setaffinity(0, {allowed}); sys.path.insert(0, sys.argv[1])\n"
+        f"import benchmarks; print(benchmarks.flowgraph_over_ort({name!r}, {rounds}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return float(done.stdout.split()[-1])
+
+
+def processor() -> str:
+    """The processor's name."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def main() -> None:
+    """Measure, print, and write the record."""
+    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here")
+    parser.add_argument("--rounds", type=int, default=5, help="pairs a flowgraph ratio")
+    parser.add_argument("--kernel-bench", type=Path, required=True, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    console = Console()
+
+    with console.status("kernel and memcpy"):
+        over_memcpy = kernel_over_memcpy(options.kernel_bench)
+    with console.status("kernel and NumPy"):
+        over_numpy = {str(size): kernel_over_numpy(size) for size in SIZES}
+    with console.status("models"):
+        speeds = {
+            name: bare_frames_per_second(kdamc.open_model(name), 3.0)
+            for name in kdamc.installed_models()
+        }
+    fastest = max(speeds, key=speeds.get)
+    with console.status(f"flowgraph with {fastest}"):
+        over_ort = {
+            "two_cores": pinned(fastest, 2, options.rounds),
+            "one_core": pinned(fastest, 1, options.rounds),
+        }
+
+    table = Table(title=f"{processor()}, {os.cpu_count()} processors")
+    table.add_column("measured")
+    table.add_column("ratio", justify="right")
+    for size in map(str, SIZES):
+        table.add_row(
+            f"kernel over memcpy, calls of {int(size):,} bytes", f"{over_memcpy[size]:.2f}"
+        )
+    for size in map(str, SIZES):
+        table.add_row(f"kernel over NumPy, calls of {int(size):,} bytes", f"{over_numpy[size]:.1f}")
+    table.add_row(
+        f"flowgraph over bare runtime, two cores ({fastest})", f"{over_ort['two_cores']:.3f}"
+    )
+    table.add_row("flowgraph over bare runtime, pinned to one core", f"{over_ort['one_core']:.3f}")
+    for name, speed in speeds.items():
+        table.add_row(f"frames/s of {name}, one thread, batch {BATCH_FRAMES}", f"{speed:,.0f}")
+    console.print(table)
+    if options.json:
+        record = {
+            "processor": processor(),
+            "kernel_over_memcpy": over_memcpy,
+            "kernel_over_numpy": over_numpy,
+            "flowgraph_over_ort": over_ort,
+            "flowgraph_model": fastest,
+            "frames_per_second": speeds,
+        }
+        options.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
