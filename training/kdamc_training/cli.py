@@ -60,13 +60,14 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1)")
     generate.set_defaults(do=_generate)
 
-    fidelity = data.add_parser(
-        "fidelity", help="compare a file with genuine data, by a network trained on that"
-    )
+    fidelity = data.add_parser("fidelity", help="compare a regenerated set with genuine data")
     fidelity.add_argument("data", metavar="DATA.h5", type=Path)
-    fidelity.add_argument(
+    by = fidelity.add_mutually_exclusive_group(required=True)
+    by.add_argument(
+        "--trained", metavar="M.onnx", help="network trained on such a set: has it the weaknesses?"
+    )
+    by.add_argument(
         "--yardstick",
-        required=True,
         metavar="M.onnx",
         help="network trained on genuine data, input (n, L, 2) with sum of |x| 1",
     )
@@ -129,9 +130,23 @@ def _generate(options: argparse.Namespace) -> None:
 
 
 def _fidelity(options: argparse.Namespace) -> int:
-    from .fidelity import compare
-    from .pipeline import write_json
+    from .fidelity import compare, compare_weaknesses
 
+    if options.trained:
+        from .evaluate import evaluate
+        from .onnx_models import open_model
+
+        record = evaluate(open_model(options.trained), options.data)
+        found = compare_weaknesses(record, options.reference)
+        print("class     here  genuine")
+        for name, here in found["by_class"].items():
+            print(f"{name:8s} {here:5.3f}    {found['reference_by_class'][name]:5.3f}")
+        print(
+            f"AM-DSB and WBFM {found['pause_mean']:.3f}, genuine "
+            f"{found['reference_pause_mean']:.3f}; "
+            f"largest difference of the others {found['largest_difference']:.3f}"
+        )
+        return _verdict(found, options)
     found = compare(options.data, options.yardstick, options.reference)
     print("SNR label   here  genuine")
     for label, here, genuine in zip(
@@ -139,6 +154,12 @@ def _fidelity(options: argparse.Namespace) -> int:
     ):
         print(f"{label:9d}  {here:5.3f}    {genuine:5.3f}")
     print(f"overall {found['overall']:.4f}, largest difference {found['largest_difference']:.3f}")
+    return _verdict(found, options)
+
+
+def _verdict(found: dict, options: argparse.Namespace) -> int:
+    from .pipeline import write_json
+
     print("faithful" if found["faithful"] else "NOT faithful")
     if options.json:
         write_json(options.json, found)

@@ -6,7 +6,7 @@ import pytest
 from kdamc_training import datasets as datasets
 from kdamc_training.datasets.generate import generate
 from kdamc_training.errors import UserError
-from kdamc_training.fidelity import compare, read_reference
+from kdamc_training.fidelity import compare, compare_weaknesses, read_reference
 
 
 def test_cgdnet_scores_as_on_genuine_data(yardsticks, tmp_path):
@@ -36,3 +36,19 @@ def test_what_is_no_table_is_refused(tmp_path, text):
     (tmp_path / "r.csv").write_text(text)
     with pytest.raises(UserError, match=r"r\.csv"):
         read_reference(tmp_path / "r.csv")
+
+
+TABLE = "class,0,4,18\nAM-DSB,1,1,1\nBPSK,0.9,0.9,1\nWBFM,0.5,0.4,0.5\n"
+
+
+@pytest.mark.parametrize(
+    ("wbfm", "bpsk", "faithful"), [(0.43, 0.9, True), (0.6, 0.9, False), (0.43, 0.8, False)]
+)
+def test_weaknesses_must_be_the_genuine_ones(tmp_path, wbfm, bpsk, faithful):
+    (tmp_path / "r.csv").write_text(TABLE)
+    record = {
+        "classes": ["AM-DSB", "BPSK", "WBFM"],
+        "snr_labels": [0, 4, 18],
+        "by_class": {"AM-DSB": [0, 1, 1], "BPSK": [0, bpsk, bpsk], "WBFM": [0, wbfm, wbfm]},
+    }
+    assert compare_weaknesses(record, tmp_path / "r.csv")["faithful"] is faithful
