@@ -382,10 +382,10 @@ class TestGate(gr_unittest.TestCase):
 
     def test_simulated_radio(self):
         plan = plan_front_end(200e3)
-        packets = SimulatedSource("BPSK:.2,noise:.2", 200e3, 15, 1, 0)
+        packets = SimulatedSource("BPSK:.2,noise:.2", 200e3, 15)
         assert -15 < gate.look_for_gate(packets, plan, 128) < -3
         for steady in ("QAM64:.2", "noise:.2", "AM-DSB:.2"):
-            source = SimulatedSource(steady, 200e3, 15, 1, 0)
+            source = SimulatedSource(steady, 200e3, 15)
             assert gate.look_for_gate(source, plan, 128) == gate.OPEN_DB
 
 
@@ -493,7 +493,7 @@ class TestReports(WithFolder):
         yield open_file(self.write_wav("b.wav", range(1000), 1), None, None, None)
         yield open_file(self.write_wav("c.wav", range(1000), 2), None, None, None)
         yield open_file(self.write_sigmf(**{"core:offset": 77}), None, None, None)
-        yield SimulatedSource("BPSK:1", 200e3, 10, 1, 0)
+        yield SimulatedSource("BPSK:1", 200e3, 10)
 
     def test_sigmf_is_valid(self):
         import sigmf
@@ -529,14 +529,14 @@ class TestReports(WithFolder):
     def test_sigmf_whole_or_not_at_all(self):
         path = self.folder / "out.sigmf-meta"
         path.write_text("old")
-        report = SigmfReport(path, SimulatedSource("BPSK:1", 200e3, 10, 1, 0), 100.0)
+        report = SigmfReport(path, SimulatedSource("BPSK:1", 200e3, 10), 100.0)
         report.decision(record(sample_start=-5))
         with pytest.raises(InputError):
             report.summary(records.Summary("s", "m", 1e3, -20.0))
         assert path.read_text() == "old"
         assert list(self.folder.iterdir()) == [path]
         with pytest.raises(InputError):
-            SigmfReport(self.folder / "no" / "where", SimulatedSource("BPSK", 1, 1, 1, 0), 1.0)
+            SigmfReport(self.folder / "no" / "where", SimulatedSource("BPSK", 1, 1), 1.0)
 
 
 class LoudFrames(gr.sync_block):
@@ -641,7 +641,7 @@ class TestReceiver(WithFolder):
 
     def test_error_ends_the_run(self):
         receiver, kept = self.receive(
-            SimulatedSource("BPSK:1", 200e3, 10, 1, 0), plan_front_end(200e3), fail_after=1000
+            SimulatedSource("BPSK:1", 200e3, 10), plan_front_end(200e3), fail_after=1000
         )
         began = time.monotonic()
         with pytest.raises(RuntimeError, match="fell over"):
@@ -650,16 +650,14 @@ class TestReceiver(WithFolder):
         assert kept.end.ended == "error"
 
     def test_failing_report_ends_the_run(self):
-        receiver, kept = self.receive(
-            SimulatedSource("BPSK:1", 200e3, 10, 1, 0), plan_front_end(200e3)
-        )
+        receiver, kept = self.receive(SimulatedSource("BPSK:1", 200e3, 10), plan_front_end(200e3))
         kept.decision = lambda record: (_ for _ in ()).throw(OSError("disk full"))
         with pytest.raises(OSError, match="disk full"):
             receiver.run()
         assert kept.end.ended == "error"
 
     def test_stop(self):
-        source = SimulatedSource("BPSK:1", 200e3, 10, 1, 0)
+        source = SimulatedSource("BPSK:1", 200e3, 10, endless=True)
         receiver, kept = self.receive(source, plan_front_end(200e3), throttle=True)
         threading.Timer(0.5, receiver.stop).start()
         receiver.run()

@@ -183,9 +183,17 @@ class WavSource(Source):
 
 
 class SimulatedSource(Source):
-    """The simulated radio."""
+    """The simulated radio: its schedule once, or over and over if ``endless``."""
 
-    def __init__(self, schedule_text: str, rate: float, snr_db: float, seed: int, freq_hz: float):
+    def __init__(
+        self,
+        schedule_text: str,
+        rate: float,
+        snr_db: float,
+        seed: int = 1,
+        freq_hz: float = 0.0,
+        endless: bool = False,
+    ):
         from .simulated import parse_schedule
 
         if not -100 <= snr_db <= 200:
@@ -196,7 +204,8 @@ class SimulatedSource(Source):
         self._snr_db = snr_db
         self._seed = seed
         self.name = f"simulated radio, {snr_db:g} dB"
-        self.segments = [Segment(0, None, rate, freq_hz)]
+        count = None if endless else sum(passage.samples for passage in self._schedule)
+        self.segments = [Segment(0, count, rate, freq_hz)]
 
     def connect(self, graph: gr.top_block, segment: Segment) -> gr.basic_block:
         """See :meth:`Source.connect`."""
@@ -290,7 +299,7 @@ def _sim_options(group: argparse._ArgumentGroup) -> None:
         "--sim-schedule",
         metavar="LABEL:S,...",
         default=None,
-        help="what is sent, and for how many seconds each; repeated without end",
+        help="what is sent, and for how many seconds each; once, or as often as --duration asks",
     )
     group.add_argument(
         "--sim-snr", metavar="DB", type=float, default=15.0, help="SNR (default %(default)s dB)"
@@ -309,6 +318,7 @@ def _open_sim_arguments(args: argparse.Namespace) -> Source:
         args.sim_snr,
         args.seed,
         args.freq or 0.0,
+        endless=args.duration is not None,
     )
 
 
