@@ -273,7 +273,7 @@ def test_interrupt_writes_everything(folder, tmp_path, number):
     running.send_signal(number)
     began = time.monotonic()
     printed, errors = running.communicate(timeout=30)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5
     assert (running.returncode, errors) == (0, "")
     found = lines_of(out)
     assert found["summary"][0]["ended"] == "interrupted"
@@ -289,7 +289,7 @@ def test_real_time(folder, tmp_path):
     )  # fmt: skip
     (summary,) = lines_of(out)["summary"]
     assert summary["duration_s"] == pytest.approx(2, abs=0.01)
-    assert 1.7 < summary["elapsed_s"] < 4
+    assert 1.7 < summary["elapsed_s"] < 10
     assert lines_of(out)["stats"]
 
 
