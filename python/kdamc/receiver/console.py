@@ -182,6 +182,8 @@ class LiveConsole:
 
     def summary(self, summary: Summary) -> None:
         """Draw a last time, leave the table on the screen, and print the summary below it."""
+        with self._lock:
+            self._stats = ""  # of the last second; the summary tells the whole
         self.refresh()
         self._live.stop()
         for line in summary_lines(summary):
