@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors of the user's get one line on stderr."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(arguments)
+    # So that a kill, like Ctrl-C, runs the clean-up of unfinished files.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options.command_line = shlex.join(["kdamc-train", *arguments])
     try:
         return options.do(options) or 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ def _make_cell(request: CellRequest) -> registry.Cell:
     )
 
 
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def cells(requests: list[CellRequest], jobs: int) -> Iterator[Iterator[registry.Cell]]:
     """Gives the cells asked for, in order, made by ``jobs`` processes."""
@@ -48,7 +53,7 @@ def cells(requests: list[CellRequest], jobs: int) -> Iterator[Iterator[registry.
         yield map(_make_cell, requests)
         return
     # Fresh processes: GNU Radio's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs, _leave_interrupts_to_parent) as pool:
         yield pool.imap(_make_cell, requests)
 
 
