@@ -116,6 +116,8 @@ def git_revision() -> str:
 
     try:
         revision = git("rev-parse", "--short=12", "HEAD")
-        return revision + ("-dirty" if git("status", "--porcelain", "--", ".") else "")
+        return revision + (
+            "-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", ".") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
