@@ -202,44 +202,43 @@ class Channel:
     def _decide(self, chunk: Chunk) -> list[Decision]:
         maker, rows, outputs = self._maker, chunk.rows, chunk.outputs
         flags = chunk.flags[:rows]
-        good = np.flatnonzero(flags == FRAME_OK)
-        withheld = rows - len(good)
-        self.counters.classified += len(good)
-        if withheld:
-            gated = chunk.gated
-            self.counters.gated += gated
-            self.counters.refused += withheld - gated
-        log_posteriors = np.empty((0, len(maker.model.classes)), np.float32)
-        if outputs is not None:
-            log_posteriors = maker.model.log_posteriors(outputs.logits)
+        self.counters.classified += chunk.delivered
         done: list[Decision] = []
 
-        def feed(first: int, last: int) -> None:
-            """Frames good[first:last], whose rows are consecutive."""
-            part = slice(good[first], good[last - 1] + 1)
-            row = slice(first, last)
+        def feed(rows: slice, frames: slice) -> None:
+            """Frames of consecutive rows."""
             done.extend(
                 maker.feed(
                     chunk.segment,
-                    chunk.start[part],
-                    log_posteriors[row],
-                    chunk.power[part],
-                    chunk.noise_power[part],
-                    None if outputs.snr_db is None else outputs.snr_db[row],
-                    None if outputs.unknown_score is None else outputs.unknown_score[row],
+                    chunk.start[rows],
+                    outputs.logits[frames],
+                    chunk.power[rows],
+                    chunk.noise_power[rows],
+                    None if outputs.snr_db is None else outputs.snr_db[frames],
+                    None if outputs.unknown_score is None else outputs.unknown_score[frames],
                 )
             )
 
-        # Runs of good frames, parted by runs of withheld ones.
-        row = first = 0
-        for after in np.flatnonzero(np.diff(good, append=rows + 1) > 1) + 1:
-            if good[first] > row:
-                done += maker.withheld(int(good[first]) - row)
-            feed(first, int(after))
-            row, first = int(good[after - 1]) + 1, int(after)
-        if rows > row:
-            done += maker.withheld(rows - row)
-        if self._on_frames is not None and rows:
+        withheld = rows - chunk.delivered
+        if withheld == 0:
+            if rows:
+                feed(slice(0, rows), slice(0, rows))
+        else:
+            gated = chunk.gated
+            self.counters.gated += gated
+            self.counters.refused += withheld - gated
+            # Runs of good frames, parted by runs of withheld ones.
+            good = np.flatnonzero(flags == FRAME_OK)
+            row = first = 0
+            for after in (np.flatnonzero(np.diff(good, append=rows + 1) > 1) + 1).tolist():
+                begin, end = int(good[first]), int(good[after - 1]) + 1
+                if begin > row:
+                    done += maker.withheld(begin - row)
+                feed(slice(begin, end), slice(first, after))
+                row, first = end, after
+            if rows > row:
+                done += maker.withheld(rows - row)
+        if self._on_frames is not None and outputs is not None:
             self._on_frames(
                 FrameBatch(
                     chunk.segment,
@@ -247,7 +246,7 @@ class Channel:
                     flags,
                     chunk.power[:rows],
                     chunk.snr_est_db[:rows],
-                    log_posteriors,
+                    maker.model.log_posteriors(outputs.logits),
                 )
             )
         return done

@@ -1,7 +1,7 @@
 # Copyright 2026 gr-kdamc authors.
 #
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the log posteriors of frames to decisions: fusion over time, unknown, SNR."""
+"""From the logits of frames to decisions: fusion over time, unknown, SNR."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from .contract import UNKNOWN_LABEL
 from .kdamc_python import snr_db as snr_of
+from .kdamc_python import sum_frames
 from .model import Model
 
 
@@ -103,9 +104,9 @@ class _Open:
     """The decision under way: sums over its frames."""
 
     first: int
+    log_posteriors: np.ndarray
     last: int = 0
     used: int = 0
-    log_posteriors: np.ndarray | float = 0.0
     power: float = 0.0
     noise_power: float = 0.0
     noise_frames: int = 0
@@ -146,7 +147,7 @@ class DecisionMaker:
         self,
         segment: Segment,
         start: np.ndarray,
-        log_posteriors: np.ndarray,
+        logits: np.ndarray,
         power: np.ndarray,
         noise_power: np.ndarray,
         snr_db: np.ndarray | None = None,
@@ -154,7 +155,7 @@ class DecisionMaker:
     ) -> list[Decision]:
         """Add consecutive frames of one segment; return the decisions that they complete.
 
-        ``start`` (n,) absolute samples; ``log_posteriors`` (n, classes); ``power`` and
+        ``start`` (n,) absolute samples; ``logits`` (n, classes) float32; ``power`` and
         ``noise_power`` (n,), the latter NaN where there is no estimate; ``snr_db`` and
         ``unknown_score`` (n,) if the model has them.
         """
@@ -162,13 +163,15 @@ class DecisionMaker:
         if segment is not self._segment:
             done += self.close()
             self._segment = segment
+        info = self.model.info
+        scale = 1.0 / info.temperature
         frames = max(1, self.settings.decision_frames)
         seconds = self.settings.decision_interval
         span = max(1, round(seconds * segment.sample_rate)) if seconds > 0 else None
         at, n = 0, len(start)
         while at < n:
             if self._open is None:
-                self._open = _Open(first=int(start[at]))
+                self._open = _Open(int(start[at]), np.zeros(len(info.classes)))
             now = self._open
             stop = min(n, at + frames - now.used)
             if span is not None:
@@ -178,13 +181,12 @@ class DecisionMaker:
                 part = slice(at, stop)
                 now.used += stop - at
                 now.last = int(start[stop - 1])
-                now.log_posteriors = now.log_posteriors + log_posteriors[part].sum(
-                    axis=0, dtype=np.float64
+                signal, noise, known = sum_frames(
+                    logits[part], scale, power[part], noise_power[part], now.log_posteriors
                 )
-                known = np.isfinite(noise_power[part])
-                now.noise_frames += int(np.count_nonzero(known))
-                now.noise_power += float(noise_power[part].sum(where=known, dtype=np.float64))
-                now.power += float(power[part].sum(where=known, dtype=np.float64))
+                now.power += signal
+                now.noise_power += noise
+                now.noise_frames += known
                 if snr_db is not None:
                     now.snr_db = (now.snr_db or 0.0) + float(snr_db[part].sum())
                 if unknown_score is not None:
@@ -202,7 +204,7 @@ class DecisionMaker:
         if now is None or now.used == 0:
             return []
         info, segment, used = self.model.info, self._segment, now.used
-        posterior = fuse(np.asarray(now.log_posteriors), used, info.fusion_exponent)
+        posterior = fuse(now.log_posteriors, used, info.fusion_exponent)
         best = int(posterior.argmax())
         confidence = float(posterior[best])
         decision = Decision(

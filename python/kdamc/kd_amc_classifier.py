@@ -24,14 +24,13 @@ from .delay_line import DelayLine
 from .engine import Engine
 from .guard import Guarded, guarded_handler, guarded_work
 
-# The scheduler sizes the buffer before a block by its history: this gives it room for 2**16
-# samples. With the default of 8,192 a network would get batches of a few dozen frames.
-_HISTORY = 1 << 15
+# The scheduler sizes the buffer before a block by its history: this gives it room for as many
+# samples again. With the default of 8,192 a network would get batches of a few dozen frames.
+# Live the room is a compromise: a throttled source fills it in one go, which delays decisions.
+_HISTORY = {"live": 1 << 15, "offline": 1 << 17}
 
 # Samples that may wait to be copied out before more are read.
 _BACKLOG = 1 << 16
-
-_MODES = ("live", "offline")
 
 
 class kd_amc_classifier(Guarded, gr.basic_block):
@@ -57,7 +56,8 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         gate_db: mean power of a frame, dB over 1, under which it is withheld; -200: none.
         unknown_threshold: below 0: the model's own, or a confidence of 0.5.
         mode: "live" drops the oldest frames when the network is too slow; "offline" waits for
-            it, so that nothing is lost and ``work`` returns when its frames are decided.
+            it, so that nothing is lost: ``work`` returns when its frames are decided, unless
+            more input is there already, which brings the next call.
         rx_freq: in Hz, until a tag says otherwise.
         rx_time: seconds or (seconds, fraction) of the first sample, until a tag says otherwise.
         queue_frames: frames that may wait for the network.
@@ -105,11 +105,12 @@ class kd_amc_classifier(Guarded, gr.basic_block):
             in_sig=gr.py_io_signature(0, 1, [np.complex64]),
             out_sig=gr.py_io_signature(0, 1, [np.complex64]),
         )
-        if mode not in _MODES:
-            raise ValueError(f"mode must be {' or '.join(_MODES)}, not {mode!r}")
+        if mode not in _HISTORY:
+            raise ValueError(f"mode must be {' or '.join(_HISTORY)}, not {mode!r}")
         if not (np.isfinite(sample_rate) and sample_rate > 0):
             raise ValueError(f"sample_rate must be over 0, not {sample_rate}")
         self._live = mode == "live"
+        self._past = _HISTORY[mode] - 1  # old samples before the new ones in every call
         self._explicit = {
             "intra_op_threads": intra_op_threads,
             "spinning": spinning,
@@ -149,7 +150,7 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         self._stats_at = time.monotonic()
         self._stats_frames = 0
 
-        self.set_history(_HISTORY)
+        self.set_history(self._past + 1)
         self.set_tag_propagation_policy(gr.TPP_DONT)
         self._ports = {
             name: pmt.intern(name) for name in ("decisions", "frames", "stats", "iq", "command")
@@ -237,7 +238,7 @@ class kd_amc_classifier(Guarded, gr.basic_block):
     def forecast(self, noutput_items: int, ninputs: int) -> list[int]:
         """Nothing is needed while settled samples wait to leave, else one new sample."""
         waiting = self._stream.settled > self._delay.first and self._delay.end > self._delay.first
-        return [0 if waiting else _HISTORY] * ninputs
+        return [0 if waiting else self._past + 1] * ninputs
 
     @guarded_work
     def general_work(self, input_items: list[np.ndarray], output_items: list[np.ndarray]) -> int:
@@ -246,7 +247,13 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         if input_items:
             with_output = bool(output_items)
             if not with_output or self._backlog() < _BACKLOG:
-                self._read(input_items[0][_HISTORY - 1 :], with_output)
+                # A part of the room: while these are classified the next ones are written.
+                samples = input_items[0][self._past :]
+                part = samples[: (self._past + 1) // 4]
+                self._read(part, with_output)
+                # With more input at hand there is a next call, and the network need not pause.
+                if not self._live and len(part) == len(samples):
+                    self._stream.drain()
         self._publish_stats()
         return self._write(output_items[0]) if output_items else 0
 
@@ -296,8 +303,6 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         if at < n:
             self._stream.push(samples[at:], self._segment)
         self.consume(0, n)
-        if not self._live:
-            self._stream.drain()
 
     def _backlog(self) -> int:
         return min(self._stream.settled, self._delay.end) - self._delay.first

@@ -160,10 +160,11 @@ class Model:
 
     def log_posteriors(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated log probabilities (n, classes) float32: log softmax(logits / temperature)."""
-        scaled = logits * np.float32(1.0 / self.info.temperature)
-        scaled -= scaled.max(axis=1, keepdims=True)
-        scaled -= np.log(np.exp(scaled).sum(axis=1, keepdims=True))
-        return scaled
+        # Classes are few and frames many: NumPy reduces along the long rows of the transpose.
+        scaled = np.multiply(logits.T, np.float32(1.0 / self.info.temperature), order="C")
+        scaled -= scaled.max(axis=0)
+        scaled -= np.log(np.exp(scaled).sum(axis=0))
+        return scaled.T
 
     def _scaled(self, frames: np.ndarray, power: np.ndarray | None) -> np.ndarray:
         mode = self.info.normalise_mode

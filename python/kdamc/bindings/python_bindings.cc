@@ -5,6 +5,7 @@
  */
 
 #include <gnuradio/kdamc/frame_kernel.h>
+#include <gnuradio/kdamc/frame_sums.h>
 #include <initializer_list>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -98,6 +99,27 @@ void planar_frames(array<sample> frames, array<float> out)
     gr::kdamc::planar_frames(in, to, len, count);
 }
 
+py::tuple sum_frames(array<float> logits,
+                     float scale,
+                     array<float> power,
+                     array<float> noise_power,
+                     array<double> log_posteriors)
+{
+    if (logits.ndim() != 2 || logits.shape(1) < 1)
+        throw std::invalid_argument("logits must be (n, classes) float32");
+    expect_rows("power", power, logits.shape(0));
+    expect_rows("noise_power", noise_power, logits.shape(0));
+    expect_rows("log_posteriors", log_posteriors, logits.shape(1));
+    const auto sums = gr::kdamc::sum_frames(logits.data(),
+                                            logits.shape(0),
+                                            logits.shape(1),
+                                            scale,
+                                            power.data(),
+                                            noise_power.data(),
+                                            log_posteriors.mutable_data());
+    return py::make_tuple(sums.power, sums.noise_power, sums.frames);
+}
+
 } // namespace
 
 PYBIND11_MODULE(kdamc_python, m)
@@ -165,6 +187,17 @@ PYBIND11_MODULE(kdamc_python, m)
         .def_property("hop", &frame_kernel::hop, &frame_kernel::set_hop)
         .def_property(
             "gate_power", &frame_kernel::gate_power, &frame_kernel::set_gate_power);
+
+    m.def("sum_frames",
+          &sum_frames,
+          py::arg("logits").noconvert(),
+          py::arg("scale"),
+          py::arg("power").noconvert(),
+          py::arg("noise_power").noconvert(),
+          py::arg("log_posteriors").noconvert(),
+          "Add log softmax(scale * logits) of all frames (n, classes) to log_posteriors\n"
+          "(classes) float64. Returns (sum of power, sum of noise_power, number) of the\n"
+          "frames whose noise_power is finite.");
 
     m.def("snr_db",
           &gr::kdamc::snr_db,
