@@ -4,7 +4,8 @@
 
 Datasets: ``X (n, 2, L)`` float32 or float16 (row 0 I, row 1 Q), ``Y (n)`` uint8 class index,
 ``Z (n)`` int8 SNR label in dB, ``pass_id (n)`` uint32: frames of one number were cut, in order of
-time, from one run of the modulator and channel, so a split must keep them together.
+time, from one run of the modulator and channel, so a split must keep them together. A set may have a
+group ``draws``: what was drawn for each frame, a dataset ``(n)`` of float32 or int32 a quantity.
 Attributes: ``classes`` (names), ``sample_rate`` (Hz), ``samples_per_symbol`` (lowest, highest),
 ``generator`` (name and version), ``seed``, ``created``, ``speech`` (which texts and voices),
 ``options`` (JSON: what else was asked for).
@@ -18,7 +19,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import replacing
+
+SNR_UNKNOWN = 127
+"""Stands in ``Z`` where the SNR of a frame is not known, as with recordings."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,9 @@ class DataSetInfo:
 class DataSetWriter:
     """Writes a data set file of a known number of frames, piece by piece; a context manager.
 
-    The file appears under its name only when the body of the ``with`` ends without an exception
-    and all frames have been written.
+    ``draw_types`` names the quantities of ``draws`` and gives their dtypes. The file appears under
+    its name only when the body of the ``with`` ends without an exception and all frames have been
+    written.
     """
 
     def __init__(
@@ -58,23 +63,30 @@ class DataSetWriter:
         frames: int,
         frame_length: int,
         dtype: str = "float32",
+        draw_types: Mapping[str, str] | None = None,
     ) -> None:
         self._replacing = replacing(path)
         self._info = info
         self._shape = (frames, 2, frame_length)
         self._dtype = np.dtype(dtype)
+        self._draw_types = dict(draw_types or {})
         self._written = 0
         self._file: h5py.File | None = None
 
     def __enter__(self) -> DataSetWriter:
         temporary = self._replacing.__enter__()
-        self._file = h5py.File(temporary, "w", libver=("v108", "v108"))
+        try:
+            self._file = h5py.File(temporary, "w", libver=("v108", "v108"))
+        except OSError as error:
+            self._replacing.__exit__(type(error), error, None)
+            raise
         n = self._shape[0]
         for name, shape, dtype in (
             ("X", self._shape, self._dtype),
             ("Y", (n,), np.uint8),
             ("Z", (n,), np.int8),
             ("pass_id", (n,), np.uint32),
+            *((f"draws/{name}", (n,), dtype) for name, dtype in self._draw_types.items()),
         ):
             self._file.create_dataset(name, shape, dtype, track_times=False)
         attributes = self._file.attrs
@@ -88,12 +100,21 @@ class DataSetWriter:
         attributes["options"] = json.dumps(self._info.options, sort_keys=True)
         return self
 
-    def append(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, pass_id: np.ndarray) -> None:
-        """Add frames: ``x (m, 2, L)``, ``y``, ``z`` and ``pass_id`` ``(m)``.
+    def append(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        z: np.ndarray,
+        pass_id: np.ndarray,
+        draws: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Add frames: ``x (m, 2, L)``; ``y``, ``z``, ``pass_id`` and each of ``draws`` ``(m)``.
 
         Raises ValueError when shapes disagree, a class index is out of range, a sample is not
-        finite, or there are more frames than announced.
+        finite (in the type of the file), draws are not those announced, or there are more frames
+        than announced.
         """
+        draws = dict(draws or {})
         start, stop = self._written, self._written + len(x)
         if x.shape[1:] != self._shape[1:] or not len(x) == len(y) == len(z) == len(pass_id):
             raise ValueError("frames and labels do not have matching shapes")
@@ -101,14 +122,27 @@ class DataSetWriter:
             raise ValueError(f"more than the {self._shape[0]} frames announced")
         if len(y) and int(np.max(y)) >= len(self._info.classes):
             raise ValueError("class index out of range")
+        if draws.keys() != self._draw_types.keys():
+            raise ValueError("draws are not those announced")
+        if any(np.shape(values) != (len(x),) for values in draws.values()):
+            raise ValueError("draws do not have one entry for each frame")
+        with np.errstate(over="ignore"):
+            x = np.asarray(x).astype(self._dtype, copy=False)
         if not np.isfinite(x).all():
             raise ValueError("a frame holds a sample that is not finite")
-        for name, values in (("X", x), ("Y", y), ("Z", z), ("pass_id", pass_id)):
+        labels = {"X": x, "Y": y, "Z": z, "pass_id": pass_id}
+        for name, values in (labels | {f"draws/{k}": v for k, v in draws.items()}).items():
             self._file[name][start:stop] = values
         self._written = stop
 
     def __exit__(self, kind, error, trace) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except (OSError, RuntimeError) as failure:
+            # What HDF5 had kept back did not fit on the disk.
+            kind, error = kind or type(failure), error or failure
+            self._replacing.__exit__(kind, error, trace)
+            raise error from failure
         if kind is None and self._written != self._shape[0]:
             error = ValueError(f"{self._written} of {self._shape[0]} frames were written")
             self._replacing.__exit__(ValueError, error, None)
@@ -119,8 +153,8 @@ class DataSetWriter:
 class DataSetFile:
     """A data set file opened for reading and checked; a context manager.
 
-    ``x``, ``y``, ``z`` and ``pass_id`` are h5py datasets (slice them to read), ``info`` holds the
-    attributes. Files of others may lack ``pass_id``: then each frame counts as a pass of its own.
+    ``x``, ``y``, ``z`` and ``pass_id`` are h5py datasets (slice them to read), ``draws`` maps the
+    names of what was drawn for each frame to such datasets, ``info`` holds the attributes. Files of others may lack ``pass_id``: then each frame counts as a pass of its own.
     Raises UserError, naming the file and the fault, for anything that is not a data set file.
     """
 
@@ -160,6 +194,10 @@ class DataSetFile:
         self.pass_id = self._file["pass_id"] if "pass_id" in self._file else np.arange(n)
         if self.pass_id.shape != (n,):
             refuse("pass_id does not have one entry for each frame")
+        self.draws: dict[str, h5py.Dataset] = dict(self._file.get("draws", {}))
+        for name, values in self.draws.items():
+            if getattr(values, "shape", None) != (n,):
+                refuse(f"draws/{name} does not have one entry for each frame")
         classes = tuple(
             name.decode() if isinstance(name, bytes) else str(name)
             for name in np.atleast_1d(attributes["classes"])
