@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fidelity: a network trained on genuine RML2016.10A takes the regenerated set for genuine."""
 
+import json
+
 import pytest
 from kdamc_training import datasets as datasets
+from kdamc_training import pipeline
 from kdamc_training.datasets.generate import generate
 from kdamc_training.errors import UserError
 from kdamc_training.fidelity import compare, compare_weaknesses, read_reference
@@ -29,6 +32,14 @@ def test_cgdnet_scores_as_on_genuine_data(yardsticks, tmp_path):
     assert found["largest_difference"] <= 0.05
     # Levels that were normalised, or a fader that varies, would show here first.
     assert min(found["by_class"]["QAM64"][-8:]) > 0.75
+
+
+def test_the_shipped_student_has_the_genuine_weaknesses(yardsticks):
+    record = json.loads((pipeline.RESULTS / "rml2016_10a_plain.json").read_text())
+    found = compare_weaknesses(
+        record["test"], yardsticks / "mcldnn_genuine_rml2016.10a_by_class.csv"
+    )
+    assert found["faithful"], found
 
 
 @pytest.mark.parametrize("text", ["", "a,b\nc,d\n", "class,0,2\nBPSK,0.5\n"])
