@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import pmt
 from gnuradio import blocks, gr, kdamc
 from gnuradio.kdamc import kdamc_python as kernel
 from gnuradio.kdamc.engine import BATCH_FRAMES
@@ -134,6 +135,64 @@ def pinned(name: str, processors: int, rounds: int) -> float:
     return float(done.stdout.split()[-1])
 
 
+class MessageCounter(gr.basic_block):
+    """Counts messages and keeps none."""
+
+    def __init__(self) -> None:
+        gr.basic_block.__init__(self, name="Message Counter", in_sig=[], out_sig=[])
+        self.count = 0
+        self.message_port_register_in(pmt.intern("in"))
+        self.set_msg_handler(pmt.intern("in"), self.take)
+
+    def take(self, _message: object) -> None:
+        """One more."""
+        self.count += 1
+
+
+def resident_bytes() -> int:
+    """Memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def soak(name: str, minutes: float, console: Console) -> dict[str, float]:
+    """The classifier as fast as it goes, offline, all ports in use: does its memory grow?
+
+    The first tenth of the time is for buffers and caches to fill.
+    """
+    samples = np.random.default_rng(2).standard_normal((1000 * FRAME_LEN, 2), np.float32)
+    source = blocks.vector_source_c(samples.view(np.complex64)[:, 0].tolist(), True)
+    classifier = kdamc.kd_amc_classifier(name, mode="offline", publish_frames=True)
+    counter, sink = MessageCounter(), blocks.null_sink(8)
+    tb = gr.top_block()
+    tb.connect(source, classifier, sink)
+    for port in ("decisions", "frames", "stats"):
+        tb.msg_connect(classifier, port, counter, "in")
+    tb.start()
+    begin, sizes = time.monotonic(), []
+    while (elapsed := time.monotonic() - begin) < 60 * minutes and classifier.error is None:
+        time.sleep(1)
+        sizes.append((elapsed, resident_bytes()))
+        console.print(f"{elapsed:5.0f} s {sizes[-1][1] / 2**20:8.1f} MiB", end="\r")
+    stats = classifier.stats()
+    tb.stop()
+    tb.wait()
+    if classifier.error is not None:
+        raise RuntimeError(f"the soak ended early: {classifier.error}")
+    settled = [(t, size) for t, size in sizes if t > 6 * minutes]
+    slope = np.polyfit(*np.array(settled, float).T, 1)[0]
+    return {
+        "minutes": minutes,
+        "frames": stats["classified"],
+        "dropped": stats["dropped"],
+        "frames_per_second": stats["classified"] / elapsed,
+        "messages": counter.count,
+        "start_mib": settled[0][1] / 2**20,
+        "end_mib": settled[-1][1] / 2**20,
+        "mib_per_minute": slope * 60 / 2**20,
+    }
+
+
 def processor() -> str:
     """The processor's name."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -147,9 +206,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here")
     parser.add_argument("--rounds", type=int, default=15, help="pairs a flowgraph ratio")
+    parser.add_argument(
+        "--soak", metavar="MINUTES", type=float, help="instead: run so long, watch the memory"
+    )
     parser.add_argument("--kernel-bench", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     console = Console()
+
+    if options.soak:
+        found = soak("", options.soak, console)
+        console.print_json(data=found)
+        if options.json:
+            options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        return
 
     with console.status("kernel and memcpy"):
         over_memcpy = kernel_over_memcpy(options.kernel_bench)
