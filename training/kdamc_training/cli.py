@@ -8,8 +8,9 @@ import argparse
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 from .errors import UserError
@@ -42,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="make and check data sets").add_subparsers(
         required=True, metavar="ACTION"
     )
-    generate = data.add_parser("generate", help="write a regenerated data set to a file")
+    generate = data.add_parser("generate", help="write a generated data set; goes on after a kill")
     generate.add_argument("name", metavar="NAME", help="see kdamc-train list")
     generate.add_argument("out", metavar="OUT.h5", type=Path)
     generate.add_argument("--frames-per-cell", type=int, required=True, metavar="N")
@@ -60,8 +61,58 @@ def _parser() -> argparse.ArgumentParser:
         metavar="R",
         help="cut R consecutive frames from each pass instead of frames far apart",
     )
+    generate.add_argument(
+        "--classes", type=lambda text: text.split(","), metavar="A,B", help="only these classes"
+    )
     generate.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1)")
     generate.set_defaults(do=_generate)
+
+    importing = data.add_parser(
+        "import", help="write a genuine RadioML file, or one's own SigMF recordings, to a file"
+    )
+    importing.add_argument("sources", metavar="FILE", type=Path, nargs="+")
+    importing.add_argument("out", metavar="OUT.h5", type=Path)
+    importing.add_argument(
+        "--format",
+        default="",
+        metavar="NAME",
+        help="rml2016.10a, rml2016.10b, rml2016.04c, rml2018.01a or sigmf; told from the file "
+        "if not given",
+    )
+    importing.add_argument(
+        "--classes", type=_names, default=(), metavar="A,B,…", help="only these classes"
+    )
+    genuine = importing.add_argument_group("genuine sets")
+    genuine.add_argument(
+        "--snr",
+        type=_range_of(int),
+        metavar="LOW:HIGH",
+        help="only these SNR labels (dB); a negative LOW needs the form --snr=LOW:HIGH",
+    )
+    genuine.add_argument(
+        "--frames-per-cell",
+        type=int,
+        metavar="N",
+        help="only the first N frames of each class at each SNR label",
+    )
+    own = importing.add_argument_group("recordings (SigMF with annotations)")
+    own.add_argument("--frame-length", type=int, metavar="L", help="samples a frame")
+    own.add_argument(
+        "--hop", type=int, metavar="H", help="samples between frame starts (default L)"
+    )
+    own.add_argument(
+        "--labels", type=Path, metavar="MAP.yaml", help="class name by label; null leaves it out"
+    )
+    own.add_argument(
+        "--centre", action="store_true", help="shift the middle of an annotated band to 0 Hz"
+    )
+    own.add_argument(
+        "--samples-per-symbol",
+        type=_range_of(float),
+        metavar="LOW:HIGH",
+        help="if not given: sample rate over annotated bandwidth",
+    )
+    importing.set_defaults(do=_import)
 
     fidelity = data.add_parser("fidelity", help="compare a regenerated set with genuine data")
     fidelity.add_argument("data", metavar="DATA.h5", type=Path)
@@ -116,6 +167,55 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """Names between commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _range_of(number: type) -> Callable[[str], tuple[Any, Any]]:
+    """A reader of LOW:HIGH, or of one number that is both."""
+
+    def read(text: str) -> tuple[Any, Any]:
+        low, _, high = text.partition(":")
+        pair = number(low), number(high or low)
+        if not pair[0] <= pair[1]:
+            raise argparse.ArgumentTypeError(f"{text} is no range LOW:HIGH")
+        return pair
+
+    read.__name__ = "range LOW:HIGH"  # argparse names the type so in its message
+    return read
+
+
+def _import(options: argparse.Namespace) -> None:
+    from .datasets.genuine import Part
+    from .datasets.import_sigmf import Cutting, read_names
+    from .datasets.importing import import_files
+
+    part = cutting = None
+    if options.snr or options.frames_per_cell is not None or options.frame_length is None:
+        part = Part(options.snr, options.classes, options.frames_per_cell)
+    if options.frame_length is None:
+        of_recordings = (options.hop, options.labels, options.samples_per_symbol)
+        if options.centre or any(value is not None for value in of_recordings):
+            raise UserError(
+                "--hop, --labels, --centre and --samples-per-symbol belong to recordings, which "
+                "need --frame-length"
+            )
+    else:
+        cutting = Cutting(
+            frame_length=options.frame_length,
+            hop=options.frame_length if options.hop is None else options.hop,
+            classes=options.classes,
+            names=read_names(options.labels) if options.labels else None,
+            centre=options.centre,
+            samples_per_symbol=options.samples_per_symbol,
+        )
+    name, frames = import_files(
+        options.sources, options.out, name=options.format, part=part, cutting=cutting
+    )
+    print(f"{options.out}: {frames} frames of {name}")
+
+
 def _generate(options: argparse.Namespace) -> None:
     from . import datasets as datasets
     from .datasets.generate import generate
@@ -127,6 +227,7 @@ def _generate(options: argparse.Namespace) -> None:
         seed=options.seed,
         split=options.speech,
         run_length=options.run_length,
+        classes=options.classes,
         jobs=options.jobs,
     )
     print(f"{options.out}: {frames} frames")
