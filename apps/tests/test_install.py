@@ -1,0 +1,54 @@
+# Copyright 2026 gr-kdamc authors.
+#
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module installs into any prefix, works there, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+BUILD = TOP / "build" / "cmake"
+
+
+@pytest.fixture
+def prefix(tmp_path: Path):
+    """An installation in a new prefix; afterwards the build belongs to its own one again."""
+    if not (BUILD / "CMakeCache.txt").is_file():
+        pytest.skip("not built by script/bootstrap")
+    target = tmp_path / "prefix"
+    run = {"check": True, "capture_output": True}
+    subprocess.run(["cmake", "--install", str(BUILD), "--prefix", str(target)], **run)
+    yield target
+    subprocess.run(["cmake", "--install", str(BUILD)], **run)
+
+
+def test_installs_works_and_uninstalls(prefix: Path) -> None:
+    (packages,) = prefix.glob("lib*/python3*/*-packages")
+    environment = {**os.environ, "PYTHONPATH": f"{packages}:{os.environ.get('PYTHONPATH', '')}"}
+    environment.pop("LD_LIBRARY_PATH", None)
+    code = (
+        "from gnuradio import kdamc; from gnuradio.kdamc import kdamc_python;"
+        "block = kdamc.kd_amc_classifier(); print(kdamc.__file__); print(block.model());"
+        "maps = [line.split()[-1] for line in open('/proc/self/maps')];"
+        "print(next(path for path in maps if 'gnuradio-kdamc' in path))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
+    )
+    module, model, library = done.stdout.split()
+    assert Path(module).is_relative_to(prefix)
+    assert Path(library).is_relative_to(prefix)
+    assert (packages / "gnuradio" / "kdamc" / "models" / f"{model}.onnx").is_file()
+    assert (prefix / "share/gnuradio/grc/blocks/kdamc_kd_amc_classifier.block.yml").is_file()
+    assert os.access(prefix / "bin" / "amc_rx.py", os.X_OK)
+    subprocess.run(["cmake", "--build", str(BUILD), "--target", "uninstall"], check=True)
+    left = [
+        path for path in prefix.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    assert left == []
