@@ -4,8 +4,8 @@
 
 Datasets: ``X (n, 2, L)`` float32 or float16 (row 0 I, row 1 Q), ``Y (n)`` uint8 class index,
 ``Z (n)`` int8 SNR label in dB, ``pass_id (n)`` uint32: frames of one number were cut, in order of
-time, from one run of the modulator and channel, so a split must keep them together. A set may have a
-group ``draws``: what was drawn for each frame, a dataset ``(n)`` of float32 or int32 a quantity.
+time, from one run of the modulator and channel, so a split must keep them together. A set may have
+a group ``draws``: what was drawn for each frame, a dataset ``(n)`` of float32 or int32 a quantity.
 Attributes: ``classes`` (names), ``sample_rate`` (Hz), ``samples_per_symbol`` (lowest, highest),
 ``generator`` (name and version), ``seed``, ``created``, ``speech`` (which texts and voices),
 ``options`` (JSON: what else was asked for).
@@ -32,6 +32,10 @@ from ..files import replacing
 
 SNR_UNKNOWN = 127
 """Stands in ``Z`` where the SNR of a frame is not known, as with recordings."""
+
+
+_OVERHEAD = 1 << 16
+"""Bytes that suffice for what a file holds besides its frames and labels."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class DataSetWriter:
     def __enter__(self) -> DataSetWriter:
         temporary = self._replacing.__enter__()
         try:
+            self._reserve(temporary)
             self._file = h5py.File(temporary, "w", libver=("v108", "v108"))
         except OSError as error:
             self._replacing.__exit__(type(error), error, None)
@@ -99,6 +104,14 @@ class DataSetWriter:
         attributes["speech"] = self._info.speech
         attributes["options"] = json.dumps(self._info.options, sort_keys=True)
         return self
+
+    def _reserve(self, temporary: Path) -> None:
+        """Raise OSError now if the disk has no room: HDF5 crashes when a write fails."""
+        frames, rows, length = self._shape
+        labels = 1 + 1 + 4 + sum(np.dtype(dtype).itemsize for dtype in self._draw_types.values())
+        with temporary.open("wb") as file:
+            size = frames * (rows * length * self._dtype.itemsize + labels) + _OVERHEAD
+            os.posix_fallocate(file.fileno(), 0, size)
 
     def append(
         self,
@@ -154,7 +167,8 @@ class DataSetFile:
     """A data set file opened for reading and checked; a context manager.
 
     ``x``, ``y``, ``z`` and ``pass_id`` are h5py datasets (slice them to read), ``draws`` maps the
-    names of what was drawn for each frame to such datasets, ``info`` holds the attributes. Files of others may lack ``pass_id``: then each frame counts as a pass of its own.
+    names of what was drawn for each frame to such datasets, ``info`` holds the attributes. Files of
+    others may lack ``pass_id``: then each frame counts as a pass of its own.
     Raises UserError, naming the file and the fault, for anything that is not a data set file.
     """
 
@@ -194,7 +208,10 @@ class DataSetFile:
         self.pass_id = self._file["pass_id"] if "pass_id" in self._file else np.arange(n)
         if self.pass_id.shape != (n,):
             refuse("pass_id does not have one entry for each frame")
-        self.draws: dict[str, h5py.Dataset] = dict(self._file.get("draws", {}))
+        drawn = self._file.get("draws", {})
+        if isinstance(drawn, h5py.Dataset):
+            refuse("draws is not a group")
+        self.draws: dict[str, h5py.Dataset] = dict(drawn)
         for name, values in self.draws.items():
             if getattr(values, "shape", None) != (n,):
                 refuse(f"draws/{name} does not have one entry for each frame")

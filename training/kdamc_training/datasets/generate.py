@@ -7,14 +7,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
-from . import registry
+from . import kept_cells, registry
 from .dataset_file import DataSetInfo, DataSetWriter
 
 
@@ -42,19 +45,42 @@ def _make_cell(request: CellRequest) -> registry.Cell:
     )
 
 
-def _leave_interrupts_to_parent() -> None:
+def _keep_cell(work: tuple[CellRequest, Path]) -> int:
+    """Make a cell and keep it in a file; returns its number of frames."""
+    request, path = work
+    kept_cells.write(path, _make_cell(request))
+    return request.frames
+
+
+def _start_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when the parent was killed (a pool would wait on)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _in_processes(do: Callable, work: Sequence, jobs: int) -> Iterator[Iterator]:
+    """Gives the results of ``do`` for each of ``work``, in order, made by ``jobs`` processes."""
+    if jobs == 1:
+        yield map(do, work)
+        return
+    # Fresh processes: GNU Radio's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(jobs, _start_worker, (os.getpid(),)) as pool:
+        yield pool.imap(do, work)
 
 
 @contextmanager
 def cells(requests: list[CellRequest], jobs: int) -> Iterator[Iterator[registry.Cell]]:
     """Gives the cells asked for, in order, made by ``jobs`` processes."""
-    if jobs == 1:
-        yield map(_make_cell, requests)
-        return
-    # Fresh processes: GNU Radio's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(jobs, _leave_interrupts_to_parent) as pool:
-        yield pool.imap(_make_cell, requests)
+    with _in_processes(_make_cell, requests, jobs) as made:
+        yield made
 
 
 def generate(
@@ -65,14 +91,18 @@ def generate(
     seed: int,
     split: str = "train",
     run_length: int = 0,
+    classes: Sequence[str] | None = None,
     jobs: int = 1,
     progress: bool = True,
 ) -> int:
     """Write the set ``name`` to ``path``; returns the number of frames.
 
     The bytes depend on every argument but ``jobs`` and ``progress`` (and on the versions of GNU
-    Radio, NumPy and espeak-ng). Cells are written class by class, SNR labels rising.
-    Raises UserError for a name, split or number that cannot be used.
+    Radio, NumPy and espeak-ng). Cells are written class by class, SNR labels rising; ``classes``
+    limits them to some classes (the file still lists all, so that an index means the same).
+    Finished cells are kept beside ``path`` until the file is complete: a run that was killed goes
+    on where it was. Raises UserError for a name, split, class or number that cannot be used, and
+    for a disk that is full or read-only.
     """
     generator = registry.create(name)
     for label, value, least in (
@@ -87,11 +117,18 @@ def generate(
         raise UserError(f"run-length is {run_length}; a pass is long enough for 128")
     if split not in generator.splits:
         raise UserError(f"speech {split!r} is not one of {', '.join(generator.splits)}")
+    for wanted in classes or ():
+        if wanted not in generator.classes:
+            raise UserError(f"no class {wanted!r} in {name}; known: {', '.join(generator.classes)}")
     requests = [
         CellRequest(name, class_index, snr_label, frames_per_cell, seed, split, run_length)
-        for class_index in range(len(generator.classes))
+        for class_index, class_name in enumerate(generator.classes)
+        if not classes or class_name in classes
         for snr_label in generator.snr_labels
     ]
+    options: dict = {"frames_per_cell": frames_per_cell, "run_length": run_length}
+    if classes:
+        options["classes"] = sorted(set(classes))
     info = DataSetInfo(
         classes=generator.classes,
         sample_rate=generator.sample_rate,
@@ -100,25 +137,56 @@ def generate(
         seed=seed,
         created=generator.date,
         speech=split,
-        options={"frames_per_cell": frames_per_cell, "run_length": run_length},
+        options=options,
     )
-    frames = frames_per_cell * len(requests)
-    next_pass = 0
+    try:
+        with kept_cells.folder(path, [asdict(info), np.__version__]) as folder:
+            files = [folder / f"{r.class_index}_{r.snr_label}.npz" for r in requests]
+            _make_missing(name, requests, files, jobs, progress)
+            _assemble(path, generator, info, requests, files)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be written ({reason})") from error
+    return frames_per_cell * len(requests)
+
+
+def _make_missing(
+    name: str, requests: list[CellRequest], files: list[Path], jobs: int, progress: bool
+) -> None:
+    """Make and keep the cells that no earlier run has kept."""
+    work = [pair for pair in zip(requests, files, strict=True) if not pair[1].is_file()]
     with (
-        DataSetWriter(path, info, frames, generator.frame_length) as writer,
-        cells(requests, jobs) as made,
-        _progress_bar(name, frames, progress) as advance,
+        _progress_bar(name, sum(request.frames for request in requests), progress) as advance,
+        _in_processes(_keep_cell, work, jobs) as made,
     ):
-        for request, cell in zip(requests, made, strict=True):
+        advance(sum(request.frames for request in requests) - sum(r.frames for r, _ in work))
+        for frames in made:
+            advance(frames)
+
+
+def _assemble(
+    path: str | os.PathLike,
+    generator: registry.Generator,
+    info: DataSetInfo,
+    requests: list[CellRequest],
+    files: list[Path],
+) -> None:
+    """Write the data set file from the kept cells."""
+    frames = sum(request.frames for request in requests)
+    next_pass = 0
+    with DataSetWriter(
+        path, info, frames, generator.frame_length, generator.dtype, generator.draw_types
+    ) as writer:
+        for request, file in zip(requests, files, strict=True):
+            cell = kept_cells.read(file)
             writer.append(
                 cell.frames,
-                np.full(frames_per_cell, request.class_index, np.uint8),
-                np.full(frames_per_cell, request.snr_label, np.int8),
+                np.full(request.frames, request.class_index, np.uint8),
+                np.full(request.frames, request.snr_label, np.int8),
                 cell.pass_number + np.uint32(next_pass),
+                cell.draws,
             )
             next_pass += int(cell.pass_number[-1]) + 1
-            advance(frames_per_cell)
-    return frames
 
 
 @contextmanager

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,11 +17,13 @@ from ..errors import UserError
 class Cell:
     """Frames of one class at one SNR label.
 
-    ``frames (n, 2, L)`` float32; ``pass_number (n)`` counts the passes of this cell from 0.
+    ``frames (n, 2, L)`` float32 or float16; ``pass_number (n)`` counts the passes of this cell from
+    0; ``draws`` holds an array ``(n)`` for each of the generator's ``draw_types``.
     """
 
     frames: np.ndarray
     pass_number: np.ndarray
+    draws: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Generator(ABC):
@@ -43,6 +45,10 @@ class Generator(ABC):
     """What the set lacks, one sentence each; model cards repeat it."""
     splits: tuple[str, ...]
     """Names of the disjoint stocks of source material (speech): "train" first."""
+    dtype: str = "float32"
+    """Of the frames in the file; float16 suits frames of RMS near 1."""
+    draw_types: Mapping[str, str] = {}
+    """What is drawn for each frame and recorded: names and dtypes (float32 or int32)."""
 
     @abstractmethod
     def cell(
