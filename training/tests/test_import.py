@@ -37,14 +37,8 @@ def cells_of(name: str, count: int = 3) -> dict[tuple[str, int], np.ndarray]:
 
 
 def python2_quoted(data: bytes) -> bytes:
-    """repr() of a Python 2 string."""
-    quote = b'"' if b"'" in data and b'"' not in data else b"'"
-    named = {0x5C: b"\\\\", 0x0A: b"\\n", 0x0D: b"\\r", 0x09: b"\\t", quote[0]: b"\\" + quote}
-    return (
-        quote
-        + b"".join(named.get(c) or (bytes([c]) if 32 <= c < 127 else b"\\x%02x" % c) for c in data)
-        + quote
-    )
+    """repr() of a Python 2 string, which is that of Python 3's bytes without the b."""
+    return repr(data)[1:].encode()
 
 
 def protocol_0(cells: dict) -> bytes:
@@ -287,12 +281,12 @@ def test_no_cut_or_flipped_pickle_gets_through_as_an_exception(tmp_path, write):
     whole = write(cells_of("rml2016.10b", 1))
     path = tmp_path / "a.pkl"
     rng = np.random.default_rng(3)
-    for stop in [*rng.integers(0, len(whole) - 1, 40), len(whole) - 1]:
+    for stop in [*rng.integers(0, len(whole) - 1, 20), len(whole) - 1]:
         path.write_bytes(whole[:stop])
         with pytest.raises(UserError):
             import_files([path], tmp_path / "a.h5")
         assert list(tmp_path.iterdir()) == [path]
-    for at in rng.integers(0, 700, 150):
+    for at in rng.integers(0, 700, 60):
         changed = bytearray(whole)
         changed[at] ^= 1 << int(rng.integers(8))
         path.write_bytes(changed)
