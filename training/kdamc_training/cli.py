@@ -114,6 +114,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     importing.set_defaults(do=_import)
 
+    show = data.add_parser("show", help="a table of what a data set file holds, and pictures of it")
+    show.add_argument("data", metavar="FILE", type=Path)
+    show.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the PNG files go (default: beside FILE)"
+    )
+    show.add_argument("--no-pictures", action="store_true", help="the table alone")
+    show.set_defaults(do=_show)
+
     fidelity = data.add_parser("fidelity", help="compare a regenerated set with genuine data")
     fidelity.add_argument("data", metavar="DATA.h5", type=Path)
     by = fidelity.add_mutually_exclusive_group(required=True)
@@ -214,6 +222,19 @@ def _import(options: argparse.Namespace) -> None:
         options.sources, options.out, name=options.format, part=part, cutting=cutting
     )
     print(f"{options.out}: {frames} frames of {name}")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from .datasets.dataset_file import DataSetFile
+    from .datasets.show import draw, table
+
+    with DataSetFile(options.data) as data:
+        Console().print(table(data))
+        if not options.no_pictures:
+            for path in draw(data, options.out or options.data.parent):
+                print(path)
 
 
 def _generate(options: argparse.Namespace) -> None:
