@@ -21,7 +21,9 @@ def test_points(name):
     assert mean > 0.9 if name == "OOK" or "ASK" in name else mean < 1e-6
 
 
-@pytest.mark.parametrize(("name", "rings"), [("16APSK", 2), ("32APSK", 3), ("64APSK", 4)])
+@pytest.mark.parametrize(
+    ("name", "rings"), [("16APSK", 2), ("32APSK", 3), ("64APSK", 4), ("128APSK", 4)]
+)
 def test_apsk_has_its_rings(name, rings):
     assert len(np.unique(np.round(np.abs(constellations.points(name)), 4))) == rings
 

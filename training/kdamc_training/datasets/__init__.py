@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Data sets: the file they share, the generators, and the registry that names them."""
 
+from . import live as live
 from . import rml2016_04c as rml2016_04c
 from . import rml2016_10a as rml2016_10a
 from . import rml2016_10b as rml2016_10b
+from . import rml2018_01a as rml2018_01a

@@ -4,8 +4,9 @@
 
 Tables are complex64, of unit *variance* (power less that of the mean), so that a receiver sees
 equal power in what carries the data; amplitude-shift keying runs from 0 and so keeps a carrier on
-top of that. Sources: rings of 16 and 32APSK from DVB-S2 (ETSI EN 302 307-1, tables 9 and 10);
-64APSK is 4+12+20+28 of DVB-S2X (ETSI EN 302 307-2) at code rate 132/180.
+top of that. Sources: rings of 16 and 32APSK from DVB-S2 (ETSI EN 302 307-1, tables 9 and 10); 64
+and 128APSK have the rings that a network trained on RadioML 2018.01A recognises
+(docs/datasets.md).
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ APSK16_RATIOS = (3.15, 2.85, 2.75, 2.70, 2.60, 2.57)
 APSK32_RATIOS = ((2.84, 5.27), (2.72, 4.87), (2.64, 4.64), (2.54, 4.33), (2.53, 4.30))
 """Middle and outer over inner radius of 32APSK at code rates 3/4, 4/5, 5/6, 8/9, 9/10."""
 
-APSK64_RATIOS = (2.4, 4.3, 7.0)
-"""Radii of the outer rings of 4+12+20+28 64APSK over the innermost, at code rate 132/180."""
+APSK64_RATIOS = (2.73, 4.52, 6.31)
+"""Radii of the outer rings of 4+12+20+28 64APSK over the innermost."""
+
+APSK128_RATIOS = (2.1, 3.2, 4.3)
+"""Radii of the outer rings of 16+28+36+48 128APSK over the innermost."""
 
 
 def unit_variance(points: np.ndarray) -> np.ndarray:
@@ -103,6 +107,7 @@ _TABLES = {
     "16APSK": apsk16,
     "32APSK": apsk32,
     "64APSK": lambda: apsk((4, 12, 20, 28), (1.0, *APSK64_RATIOS)),
+    "128APSK": lambda: apsk((16, 28, 36, 48), (1.0, *APSK128_RATIOS)),
     "16QAM": lambda: qam(16),
     "32QAM": lambda: qam(32),
     "64QAM": lambda: qam(64),
