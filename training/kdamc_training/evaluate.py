@@ -19,7 +19,7 @@ from .calibration import (
     fuse,
     log_softmax,
 )
-from .datasets.dataset_file import DataSetFile
+from .datasets.dataset_file import SNR_UNKNOWN, DataSetFile
 from .onnx_models import logits_of
 
 
@@ -28,7 +28,8 @@ def evaluate(model: Model, data_path: str | os.PathLike) -> dict[str, Any]:
 
     ``confusion[i][j]`` counts frames of class i called class j, ``confusion_from_0_db`` those with
     an SNR label of at least 0; ``by_class`` gives the accuracy by class at each SNR label of
-    ``snr_labels``; ``ece`` uses 15 bins of equal mass.
+    ``snr_labels``; ``ece`` uses 15 bins of equal mass. Frames whose SNR is not known stand under
+    their label, SNR_UNKNOWN, and in everything but ``confusion_from_0_db``.
     """
     info = model.info
     with DataSetFile(data_path) as data:
@@ -51,7 +52,7 @@ def evaluate(model: Model, data_path: str | os.PathLike) -> dict[str, Any]:
         "by_snr": {str(value): float(correct[snr == value].mean()) for value in snr_labels},
         "classes": list(info.classes),
         "confusion": confusion(pairs),
-        "confusion_from_0_db": confusion(pairs[snr >= 0]),
+        "confusion_from_0_db": confusion(pairs[(snr >= 0) & (snr != SNR_UNKNOWN)]),
         "ece": expected_calibration_error(posteriors.max(axis=1), correct),
         "snr_labels": snr_labels,
         "by_class": {
