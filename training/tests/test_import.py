@@ -8,6 +8,8 @@ import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -604,4 +606,38 @@ def test_arguments_that_do_not_belong(capsys, tmp_path):
     assert "frames-per-cell is 0" in refused(capsys, source, out, "--frames-per-cell", 0)
     assert "no format 'y'" in refused(capsys, source, out, "--format", "y")
     assert "not a readable HDF5" in refused(capsys, source, out, "--format", "rml2018.01a")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_recording_that_the_sigmf_package_wrote(tmp_path):
+    import sigmf
+
+    ramp(500).astype(np.complex64).tofile(tmp_path / "r.sigmf-data")
+    written = sigmf.SigMFFile(
+        data_file=tmp_path / "r.sigmf-data",
+        global_info={"core:datatype": "cf32_le", "core:sample_rate": RATE},
+    )
+    written.add_capture(0, metadata={"core:frequency": 100e6})
+    written.add_annotation(100, 64, metadata={"core:label": "A", **band(0, 1e5)})
+    written.tofile(tmp_path / "r.sigmf-meta")
+    assert run(tmp_path / "r.sigmf-meta", tmp_path / "a.h5", "--frame-length", 32) == 0
+    with DataSetFile(tmp_path / "a.h5") as data:
+        np.testing.assert_allclose(data.x[1, 0], ramp(500)[132:164].real, rtol=1e-6)
+
+
+def test_a_full_disk_leaves_no_file(tmp_path):
+    source = tmp_path / "a.hdf5"
+    write_2018(source)
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
+        "from kdamc_training.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", code, "data", "import", str(source), str(tmp_path / "a.h5")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1 and "File too large" in done.stderr
     assert list(tmp_path.iterdir()) == [source]
