@@ -7,6 +7,7 @@
 import tempfile
 import threading
 import time
+import unittest
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from qa_support import axis_signal, write_model
 
 L = 16
+YARDSTICK = Path(__file__).resolve().parents[3] / "shared/yardsticks/cgdnet_rml2016.10a.onnx"
 
 
 def tag(offset, key, value):
@@ -440,6 +442,35 @@ class qa_kd_amc_classifier(gr_unittest.TestCase):
         tb.run()
         self.assertLess(time.monotonic() - begin, 2.0)
         self.assertIsInstance(block.error, ZeroDivisionError)
+
+    @unittest.skipUnless(YARDSTICK.is_file(), "the third-party model lies outside of this project")
+    def test_third_party_model(self):
+        """A network with input (n, 128, 2), sum of magnitudes 1 and a softmax at its end."""
+        x = np.random.default_rng(1).standard_normal((64 * 128, 2)).astype(np.float32)
+        decisions = []
+        block = kd_amc_classifier(
+            str(YARDSTICK),
+            classes="8PSK,AM-DSB,AM-SSB,BPSK,CPFSK,GFSK,PAM4,QAM16,QAM64,QPSK,WBFM",
+            layout="nlc",
+            normalise_mode="l1",
+            output="probabilities",
+            mode="offline",
+            unknown_threshold=0.0,
+            on_decision=decisions.append,
+        )
+        tb = gr.top_block()
+        tb.connect(blocks.vector_source_c(x.view(np.complex64)[:, 0].tolist()), block)
+        tb.run()
+        self.assertIsNone(block.error)
+        # RML2016.10A's AM-SSB is noise alone, and so is this.
+        self.assertEqual([d.label for d in decisions], ["AM-SSB"])
+        session = block._stream.client.model._session
+        frames = x.reshape(64, 128, 2)
+        frames = frames / np.hypot(frames[..., 0], frames[..., 1]).sum(axis=1)[:, None, None]
+        (probabilities,) = session.run(None, {session.get_inputs()[0].name: frames})
+        mean = np.log(probabilities).mean(axis=0)
+        expected = np.exp(mean) / np.exp(mean).sum()
+        np.testing.assert_allclose(decisions[0].posterior, expected, atol=1e-4)
 
     def test_impossible_settings_are_refused(self):
         for bad in (
