@@ -148,9 +148,11 @@ def draw(data: DataSetFile, folder: str | os.PathLike) -> list[Path]:
         ("spectra", _spectrum),
         ("envelopes", _envelope),
     ):
-        across = min(6, math.ceil(math.sqrt(len(shown) * 1.4)))
+        across = min(6, len(shown), math.ceil(math.sqrt(len(shown) * 1.4)))
         down = math.ceil(len(shown) / across)
-        figure = Figure(figsize=(2.5 * across, 2.35 * down + 0.9), dpi=110, layout="constrained")
+        figure = Figure(
+            figsize=(max(6, 2.5 * across), 2.35 * down + 1.1), dpi=110, layout="constrained"
+        )
         FigureCanvasAgg(figure)
         axes = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel()
         for axis, one in zip(axes, shown, strict=False):
@@ -164,9 +166,10 @@ def draw(data: DataSetFile, folder: str | os.PathLike) -> list[Path]:
         for axis in axes[max(0, len(shown) - across) : len(shown)]:
             axis.tick_params(labelbottom=True)
         x_label, y_label, about = _WORDS[kind]
-        figure.suptitle(f"{data.path.name} ({data.info.generator}): {about}", fontsize=11)
-        unit = "Hz" if rate > 1 else "sample rate = 1"
-        figure.supxlabel(x_label.format(unit=_unit(rate)[1] if rate > 1 else unit), fontsize=9)
+        figure.suptitle(f"{data.path.name}, {data.info.generator}\n{about}", fontsize=10)
+        # A nominal rate of 1 stands for one that is not known.
+        unit = _unit(rate)[1] if rate > 1 else "sample rate = 1"
+        figure.supxlabel(x_label.format(unit=unit), fontsize=9)
         figure.supylabel(y_label, fontsize=9)
         path = folder / f"{data.path.stem}-{kind}.png"
         with replacing(path) as temporary:
