@@ -25,10 +25,12 @@ OQPSK_STAGGER = 1
 
 GMSK_BT = 0.3
 TONE = (0.0305, 0.0320)
-"""Frequency of the tone that the analogue classes carry, cycles a sample."""
-SSB_CARRIERS = {"AM-SSB-WC": 10.0, "AM-SSB-SC": 3.0}
-"""Carrier over the RMS of the single sideband."""
-DSB_LEVELS = {"AM-DSB-WC": (1.0, 1.0), "AM-DSB-SC": (1.08, 1.3)}
+"""Frequency of the tone that most analogue classes carry, cycles a sample."""
+SSB_CARRIER = 2.0
+"""Carrier over the RMS of the single sideband, in AM-SSB-SC too."""
+SSB_BAND = 0.003
+"""Band of the noise that AM-SSB-SC carries, from 0, cycles a sample."""
+DSB_LEVELS = {"AM-DSB-WC": (1.0, 1.0), "AM-DSB-SC": (1.0, 4.0)}
 """RMS of the double sideband, drawn from this range."""
 FM_INDEX = 2.0
 FM_TONE = (0.0005, 0.002)
@@ -109,11 +111,25 @@ def gmsk(rng: np.random.Generator, length: int) -> np.ndarray:
     return np.exp(1j * phase[start::oversampling][:length])
 
 
+def one_sided_noise(rng: np.random.Generator, length: int) -> np.ndarray:
+    """Gaussian noise from 0 to ``SSB_BAND``, complex128, ``length`` samples, variance 1."""
+    # Long enough for some ten bins in the band, so that frames differ in level as audio does.
+    size = max(2 * length, 4096)
+    frequency = np.fft.fftfreq(size)
+    inside = (frequency > 0) & (frequency <= SSB_BAND)
+    bins = np.zeros(size, np.complex128)
+    count = int(inside.sum())
+    bins[inside] = rng.normal(size=count) + 1j * rng.normal(size=count)
+    return np.fft.ifft(bins)[:length] * (size / np.sqrt(2.0 * count))
+
+
 def analogue(class_name: str, rng: np.random.Generator, length: int) -> np.ndarray:
-    """An analogue class that carries a tone, complex128, ``length`` samples."""
+    """An analogue class, complex128, ``length`` samples. Raises KeyError for another name."""
     tone = 2.0 * np.pi * (rng.uniform(*TONE) * np.arange(length) + rng.random())
-    if class_name in SSB_CARRIERS:
-        return SSB_CARRIERS[class_name] + np.exp(1j * tone)
+    if class_name == "AM-SSB-WC":
+        return SSB_CARRIER + np.exp(1j * tone)
+    if class_name == "AM-SSB-SC":
+        return SSB_CARRIER + one_sided_noise(rng, length)
     if class_name in DSB_LEVELS:
         return rng.uniform(*DSB_LEVELS[class_name]) * np.sqrt(2.0) * np.cos(tone) + 0j
     if class_name == "FM":

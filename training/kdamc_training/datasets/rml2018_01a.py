@@ -61,7 +61,8 @@ class Rml2018_01a(Generator):
         "Not the genuine set: its generator was never published, and this one was fitted to what "
         "a network trained on the genuine set recognises.",
         "Only 8 samples a symbol (OQPSK 13), one pulse shape, carriers within 1e-4 rad a sample.",
-        "The analogue classes carry a single tone and no audio; OQPSK is staggered by one sample.",
+        "The analogue classes carry a tone or narrow noise and no audio; AM-SSB-SC has a carrier.",
+        "OQPSK is staggered by one sample in 13 instead of by half a symbol.",
         "White noise only: no fading, no other signal in the band, no clipping, no impulses.",
         "The SNR in decibels is twice the SNR label.",
     )
