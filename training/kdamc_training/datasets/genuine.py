@@ -14,62 +14,19 @@ import h5py
 import numpy as np
 
 from ..errors import UserError
+from . import registry
 from .dataset_file import DataSetInfo
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LARGEST_HASHED = 1 << 32
 """Bytes. A hash of more would take longer than importing a part of the file."""
 
-_CLASSES_2016 = (
-    "8PSK",
-    "AM-DSB",
-    "AM-SSB",
-    "BPSK",
-    "CPFSK",
-    "GFSK",
-    "PAM4",
-    "QAM16",
-    "QAM64",
-    "QPSK",
-    "WBFM",
-)
-
-_CLASSES_2018 = (
-    "OOK",
-    "4ASK",
-    "8ASK",
-    "BPSK",
-    "QPSK",
-    "8PSK",
-    "16PSK",
-    "32PSK",
-    "16APSK",
-    "32APSK",
-    "64APSK",
-    "128APSK",
-    "16QAM",
-    "32QAM",
-    "64QAM",
-    "128QAM",
-    "256QAM",
-    "AM-SSB-WC",
-    "AM-SSB-SC",
-    "AM-DSB-WC",
-    "AM-DSB-SC",
-    "FM",
-    "GMSK",
-    "OQPSK",
-)
-"""The order of the one-hot columns. The ``classes.txt`` that came with the file has another one,
-which is wrong."""
-
 
 @dataclass(frozen=True)
 class GenuineSet:
     """One published set: its classes in our order, its frame length, its nominal rates.
 
-    ``sample_rate`` is in Hz; where none was published it is 1, so that frequencies read as
-    fractions of it.
+    ``sample_rate`` in Hz; none was published for 2018.01A.
     """
 
     title: str
@@ -79,13 +36,22 @@ class GenuineSet:
     samples_per_symbol: tuple[float, float] = (8.0, 8.0)
 
 
+def _set(name: str, title: str) -> GenuineSet:
+    """A set as the generator that makes it again describes it, so that both have one order."""
+    again = registry.create(name)
+    return GenuineSet(title, again.classes, again.frame_length, again.sample_rate)
+
+
 SETS = {
-    "rml2016.10a": GenuineSet("RML2016.10A", _CLASSES_2016, 128, 200e3),
-    "rml2016.10b": GenuineSet(
-        "RML2016.10B", tuple(name for name in _CLASSES_2016 if name != "AM-SSB"), 128, 200e3
-    ),
-    "rml2016.04c": GenuineSet("RML2016.04C", _CLASSES_2016, 128, 200e3),
-    "rml2018.01a": GenuineSet("RadioML 2018.01A", _CLASSES_2018, 1024, 1.0),
+    name: _set(name, title)
+    for name, title in (
+        ("rml2016.10a", "RML2016.10A"),
+        ("rml2016.10b", "RML2016.10B"),
+        ("rml2016.04c", "RML2016.04C"),
+        # Classes in the order of the one-hot columns. The ``classes.txt`` that came with the file
+        # has another one, which is wrong.
+        ("rml2018.01a", "RadioML 2018.01A"),
+    )
 }
 
 _MARKS_IN_NAMES = {"2016.10a": "rml2016.10a", "2016.10b": "rml2016.10b", "2016.04c": "rml2016.04c"}

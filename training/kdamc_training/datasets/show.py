@@ -167,9 +167,7 @@ def draw(data: DataSetFile, folder: str | os.PathLike) -> list[Path]:
             axis.tick_params(labelbottom=True)
         x_label, y_label, about = _WORDS[kind]
         figure.suptitle(f"{data.path.name}, {data.info.generator}\n{about}", fontsize=10)
-        # A nominal rate of 1 stands for one that is not known.
-        unit = _unit(rate)[1] if rate > 1 else "sample rate = 1"
-        figure.supxlabel(x_label.format(unit=unit), fontsize=9)
+        figure.supxlabel(x_label.format(unit=_unit(rate)[1]), fontsize=9)
         figure.supylabel(y_label, fontsize=9)
         path = folder / f"{data.path.stem}-{kind}.png"
         with replacing(path) as temporary:
