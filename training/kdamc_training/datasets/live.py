@@ -29,8 +29,33 @@ _NEIGHBOURS = ("QPSK", "GMSK", "carrier")
 _AT_ONCE = 32
 """Passes whose modulators run in one flowgraph: starting one costs more than a pass does."""
 
-_CODES = ("pulse_shape", "audio", "fading", "fading_paths", "gap_samples", "neighbours")
-_INTEGERS = {*_CODES, "ssb_audio", "impulses", "adc_bits"}
+_INTEGERS = {
+    "pulse_shape",
+    "audio",
+    "fading",
+    "fading_paths",
+    "gap_samples",
+    "neighbours",
+    "ssb_audio",
+    "impulses",
+    "adc_bits",
+}
+_OF_SIGNAL = (
+    "snr_db",
+    "carrier_offset",
+    "band_centre",
+    "carrier_drift",
+    "phase_noise",
+    "fading",
+    "fading_paths",
+    "delay_spread",
+    "doppler",
+    "rician_k_db",
+    "burst_start",
+    "burst_share",
+)
+"""Draws of the channel that mean nothing when nothing is on the air."""
+
 _CHANNEL_DRAWS = [item.name for item in fields(Channel) if item.name != "neighbour_bands"]
 _DRAWS = [
     *_CHANNEL_DRAWS,
@@ -111,7 +136,7 @@ class Pass:
             "audio": first.audio,
         }
         if not self.on_air:
-            drawn["snr_db"] = np.nan
+            drawn |= {name: 0 if name in _INTEGERS else np.nan for name in _OF_SIGNAL}
         if not self.has_band:
             drawn["oversampling"] = np.nan
         return drawn
@@ -159,13 +184,14 @@ class Live(Generator):
     snr_labels = tuple(range(-10, 31))
     frame_length = 1024
     sample_rate = 1.0
-    samples_per_symbol = (1.5, 200.0)
+    samples_per_symbol = (1.1, 131.0)
     splits = speech.SPLITS
     dtype = "float16"
     draw_types = {name: "int32" if name in _INTEGERS else "float32" for name in _DRAWS}
     limits = (
         "Made by software: no recording of a real transmitter or receiver is in it.",
         "Speech is synthetic, music is a few held notes.",
+        "An OFDM symbol may be longer than the range of samples a symbol, or than the frame.",
         "Frames of noise have no SNR: their label is that of the cell they fill.",
         "A classifier is expected to be tuned to the signal within 5 % of the sample rate.",
     )

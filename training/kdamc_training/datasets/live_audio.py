@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from . import speech
@@ -15,8 +17,13 @@ SPEECH, MUSIC, SILENCE = 1, 2, 3
 _LEAST_PEAK = 0.02
 """An excerpt whose peak is below this share of full scale counts as a pause, and is not used."""
 
+_PARTS = 16
 _LEAST_PART = 0.05
-"""Nor is one of which some quarter has a peak below this share of the whole's."""
+"""Nor is one of which some sixteenth has a peak below this share of the whole's: the shortest burst
+holds a whole sixteenth, and must not fall into a pause."""
+
+_TRIES = 40
+"""Places of the speech that are tried before music takes its part."""
 
 
 def music(rng: np.random.Generator, length: int) -> np.ndarray:
@@ -33,6 +40,13 @@ def music(rng: np.random.Generator, length: int) -> np.ndarray:
     return out
 
 
+def _pauses(audio: np.ndarray) -> bool:
+    """Whether ``audio`` is faint, or one part of it is."""
+    starts = np.arange(_PARTS) * len(audio) // _PARTS
+    peaks = np.maximum.reduceat(np.abs(audio), starts)
+    return peaks.max() < _LEAST_PEAK or peaks.min() < _LEAST_PART * peaks.max()
+
+
 def excerpt(
     kind: int,
     split: str,
@@ -41,29 +55,32 @@ def excerpt(
     rate: float,
     bandwidth: float,
     emphasis: float = 0.0,
-) -> np.ndarray:
-    """``length`` samples of audio at ``rate`` Hz, float64, their peak 1 (silence: zeros).
+) -> tuple[np.ndarray, int]:
+    """``length`` samples of audio at ``rate`` Hz, float64, their peak 1 (silence: zeros); its kind.
 
     ``bandwidth`` is the audio's upper edge in hertz, ``emphasis`` the time constant in seconds of a
-    pre-emphasis. Speech is taken from the stock of ``split``, never from a pause.
+    pre-emphasis. Speech is taken from the stock of ``split``, never from a pause; where it has no
+    stretch without one of that length, it is music that is returned.
     """
     if kind == SILENCE:
-        return np.zeros(length)
+        return np.zeros(length), kind
     step = speech.RATE / rate
     half = int(np.ceil(8 * speech.RATE / (2 * bandwidth))) + 2
     needed = int(np.ceil(length * step)) + 2 * half + 2
-    while True:
-        if kind == MUSIC:
+    for attempt in itertools.count():
+        if kind == MUSIC or attempt >= _TRIES:
+            kind = MUSIC
             piece = music(rng, needed)
         else:
             track = speech.recording(split)
             start = int(rng.integers(0, len(track) - needed))
             piece = track[start : start + needed] / 32768.0
+        # Before the resampling, which takes longer, and after it, as that takes high tones away.
+        if _pauses(piece[half:-half]):
+            continue
         if emphasis:
             piece = piece + emphasis * speech.RATE * np.diff(piece, prepend=piece[:1])
         positions = half + rng.random() + step * np.arange(length)
         audio = resample(piece, positions, min(1.0, 2 * bandwidth / speech.RATE))
-        peaks = [np.max(np.abs(part)) for part in np.array_split(audio, 4)]
-        peak = max(peaks)
-        if peak > _LEAST_PEAK and min(peaks) > _LEAST_PART * peak:
-            return audio / peak
+        if not _pauses(audio):
+            return audio / np.max(np.abs(audio)), kind

@@ -252,10 +252,9 @@ def _audio(order: Order, band: float, top: float, emphasis: float = 0.0) -> tupl
     kind = live_audio.SPEECH if order.rng.random() < 0.6 else live_audio.MUSIC
     if order.silent:
         kind = live_audio.SILENCE
-    audio = live_audio.excerpt(
+    return live_audio.excerpt(
         kind, order.split, order.rng, order.samples(), 4 * band, top, emphasis
     )
-    return audio, kind
 
 
 def _am(order: Order) -> Waveform:
