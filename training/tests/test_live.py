@@ -4,7 +4,7 @@
 
 import numpy as np
 import pytest
-from kdamc_training.datasets import live, live_modulators
+from kdamc_training.datasets import live, live_audio, live_modulators
 from kdamc_training.datasets.dataset_file import DataSetFile
 from kdamc_training.datasets.generate import CellRequest, cells, generate
 from kdamc_training.datasets.live_channel import Channel
@@ -112,6 +112,15 @@ def test_a_silent_modulator_sends_a_carrier_or_nothing(name):
     np.testing.assert_allclose(np.abs(samples[300:]), expected, atol=1e-3)
     if expected:
         np.testing.assert_allclose(samples[300:], samples[300], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [live_audio.SPEECH, live_audio.MUSIC])
+def test_audio_has_no_pause(kind):
+    for number in range(20):
+        rng = np.random.default_rng(number)
+        audio, _ = live_audio.excerpt(kind, "test", rng, 600, 9e3, 3e3)
+        assert np.max(np.abs(audio)) == pytest.approx(1.0)
+        assert min(np.max(np.abs(part)) for part in np.array_split(audio, 16)) > 0.04
 
 
 def test_sidebands_are_on_their_sides():
