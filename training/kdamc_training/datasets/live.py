@@ -111,7 +111,7 @@ class Pass:
         sampled, timing = [], np.nan
         for waveform, native, rate in zip(self.waveforms, natives, self._oversampling, strict=True):
             step = 1.0 / (waveform.bandwidth * rate)
-            lead = np.nan_to_num(waveform.delay) + live_channel.room(step)
+            lead = waveform.delay + live_channel.room(step)
             lead += self.rng.random() * np.nan_to_num(waveform.symbol, nan=1.0)
             positions = live_channel.native_positions(self.channel, step, lead, self.samples)
             if positions[-1] + live_channel.room(step) > len(native):

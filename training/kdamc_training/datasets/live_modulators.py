@@ -49,9 +49,10 @@ class Waveform:
 
 @dataclass
 class Order:
-    """What a modulator is asked for: so many native samples as ``seconds * bandwidth`` need.
+    """What a modulator is asked for.
 
-    ``extent``: the frame's length times the occupied bandwidth; ``split``: the stock of speech.
+    ``extent``: length wanted, as time times occupied bandwidth; ``split``: the stock of speech;
+    ``silent``: without audio.
     """
 
     rng: np.random.Generator
