@@ -40,15 +40,15 @@ typedef float vec16 __attribute__((vector_size(LANES * sizeof(float))));
 typedef float vec8 __attribute__((vector_size(8 * sizeof(float))));
 typedef float vec4 __attribute__((vector_size(4 * sizeof(float))));
 
-// Noise is measured on 8 outputs of the difference filters in each 32 samples.
+// Noise is measured on 8 outputs of the difference filters in each 64 samples.
 constexpr size_t NOISE_RUN = 8;
-constexpr size_t NOISE_STEP = 32;
+constexpr size_t NOISE_STEP = 64;
 constexpr size_t NOISE_SPAN = NOISE_RUN + 6; // samples read for a run
 constexpr float D4_GAIN = 70.0f;             // C(8, 4)
 constexpr float D6_GAIN = 924.0f;            // C(12, 6)
 // Standard error of power minus noise estimate, in units of noise / sqrt(samples):
-// simulated on white noise with frames of 64 to 1024 samples (3.2 to 4.2, by length).
-constexpr float SNR_STANDARD_ERROR = 3.6f;
+// simulated on white noise with frames of 128 to 1024 samples (4.6 to 4.8).
+constexpr float SNR_STANDARD_ERROR = 4.7f;
 // The floor counts as white if |ln(d4 / d6)| stays under this: a fixed allowance and the
 // 99.9 % quantile for white noise, times 1/sqrt(outputs).
 constexpr float WHITE_ALLOWANCE = 0.1f;
@@ -292,7 +292,12 @@ frame_kernel::frame_kernel(size_t frame_len, size_t hop, float gate_power)
 {
 }
 
-void frame_kernel::set_hop(size_t hop) { d_hop = checked_hop(hop); }
+void frame_kernel::set_hop(size_t hop)
+{
+    d_hop = checked_hop(hop);
+    // The gap before the next frame was the old hop's: no longer than the new one now.
+    d_skip = std::min(d_skip, d_hop);
+}
 
 void frame_kernel::set_gate_power(float gate_power)
 {

@@ -17,6 +17,7 @@ import numpy as np
 from .decision import Decision, DecisionMaker, DecisionSettings, Segment
 from .engine import Chunk, Client, Engine, Lost
 from .kdamc_python import FRAME_OK, FrameKernel
+from .model import Model
 
 
 @dataclass
@@ -47,6 +48,7 @@ class FrameBatch:
     the k frames that were classified, in order.  Arrays are views, valid during the callback.
     """
 
+    model: Model
     segment: Segment
     start: np.ndarray
     flags: np.ndarray
@@ -58,7 +60,7 @@ class FrameBatch:
 class Channel:
     """Samples in, decisions out.
 
-    ``push``, ``cut``, ``flush``, ``use`` and ``close`` belong to one thread; results arrive in
+    ``push``, ``cut``, ``use``, ``begin`` and ``leave`` belong to one thread; results arrive in
     the engine's worker thread through ``on_decisions`` (and ``on_frames``), errors through
     ``on_error``.
     """
@@ -148,7 +150,7 @@ class Channel:
         """Go on with another model; samples of frames not yet complete are kept."""
         pending = self._kernel.pending()
         position = self.position - len(pending)
-        self.cut(self.position)
+        self.cut(position)
         self._client.drain()
         self._client.close()
         self._enter(engine, position)
@@ -164,14 +166,34 @@ class Channel:
         self._kernel.gate_power = gate_power
         self._gate_power = gate_power
 
-    def close(self) -> None:
-        """Leave the engine."""
-        self._client.close()
+    def begin(self) -> None:
+        """Start anew at sample 0, back in the engine if the channel had left it."""
+        self.settled = 0
+        if self._left:
+            self._enter(self._client.engine, 0)
+        else:
+            self._kernel.restart(0)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something changes in the engine, but not longer than so."""
+        self._client.wait(seconds)
+
+    def leave(self) -> None:
+        """Decide what is under way and leave the engine, which then forgets this channel."""
+        if self._left:
+            return
+        try:
+            self.cut(self.position)
+            self.drain()
+        finally:
+            self._left = True
+            self._client.close()
 
     def _enter(self, engine: Engine, position: int) -> None:
         length = engine.model.input_size
         self._kernel = FrameKernel(length, self._hop or length, self._gate_power)
         self._kernel.restart(position)
+        self._left = False
         self._maker = DecisionMaker(engine.model, self._settings)
         self._client = engine.join(self, self._live, self._queue_frames)
 
@@ -241,6 +263,7 @@ class Channel:
         if self._on_frames is not None and outputs is not None:
             self._on_frames(
                 FrameBatch(
+                    maker.model,
                     chunk.segment,
                     chunk.start[:rows],
                     flags,

@@ -142,6 +142,8 @@ def resolve(metadata: Mapping[str, str], explicit: Mapping[str, Any], where: str
         raise ModelError(f"{where}: the file does not name its classes; name them (classes=…)")
     if isinstance(classes, str):
         classes = [name.strip() for name in classes.split(",")]
+    if not isinstance(classes, (list, tuple)):
+        raise ModelError(f"{where}: classes must be a list of names, got {classes!r}")
     if not all(isinstance(name, str) and name for name in classes) or len(classes) < 2:
         raise ModelError(f"{where}: classes must be at least two non-empty names, got {classes!r}")
     if len(set(classes)) != len(classes):

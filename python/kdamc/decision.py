@@ -167,7 +167,7 @@ class DecisionMaker:
         scale = 1.0 / info.temperature
         frames = max(1, self.settings.decision_frames)
         seconds = self.settings.decision_interval
-        span = max(1, round(seconds * segment.sample_rate)) if seconds > 0 else None
+        span = max(1, round(min(seconds * segment.sample_rate, 2**62))) if seconds > 0 else None
         at, n = 0, len(start)
         while at < n:
             if self._open is None:
@@ -204,6 +204,9 @@ class DecisionMaker:
         if now is None or now.used == 0:
             return []
         info, segment, used = self.model.info, self._segment, now.used
+        if not np.isfinite(now.log_posteriors).all():
+            # A network that gives no numbers says nothing: every class is as likely.
+            now.log_posteriors = np.zeros_like(now.log_posteriors)
         posterior = fuse(now.log_posteriors, used, info.fusion_exponent)
         best = int(posterior.argmax())
         confidence = float(posterior[best])
@@ -241,5 +244,8 @@ class DecisionMaker:
         k = now.noise_frames
         if 2 * k < now.used:
             return None
-        snr = snr_of(now.power / k, now.noise_power / k, k * self.model.input_size)
+        # Overlapping frames tell no more than the samples that they share.
+        length = self.model.input_size
+        samples = min(k * length, now.last + length - now.first)
+        snr = snr_of(now.power / k, now.noise_power / k, samples)
         return snr if np.isfinite(snr) else None

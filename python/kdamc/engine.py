@@ -148,6 +148,11 @@ class Client:
                 self._changed.wait()
             self._raise_error()
 
+    def wait(self, seconds: float) -> None:
+        """Wait until a result is handed over or something is submitted, at most so long."""
+        with self._changed:
+            self._changed.wait(seconds)
+
     def close(self) -> None:
         """Leave the engine; what still waits is forgotten."""
         self.engine.leave(self)

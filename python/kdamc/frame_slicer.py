@@ -17,6 +17,10 @@ from .guard import Guarded, guarded_work
 
 # Frames that a port's buffer should hold: by default a vector of 1,024 samples has room for 8.
 BUFFERED_FRAMES = 512
+# Samples that are waited for at the most, unless a single frame is longer.
+_MOST_SAMPLES = 1 << 13
+_MAX_FRAME_LEN = 1 << 20
+_MAX_HOP = 1 << 30
 
 
 def vector_of(dtype: Any, length: int) -> Any:
@@ -38,8 +42,11 @@ class frame_slicer(Guarded, gr.basic_block):
 
     def __init__(self, frame_len: int = 128, hop: int = 0, gate_db: float = -200.0) -> None:
         hop = hop or frame_len
-        if frame_len < 1 or hop < 1:
-            raise ValueError(f"frame_len and hop must be at least 1, not {frame_len} and {hop}")
+        if not (1 <= frame_len <= _MAX_FRAME_LEN and 1 <= hop <= _MAX_HOP):
+            raise ValueError(
+                f"frame_len must be 1 to {_MAX_FRAME_LEN} and hop 1 to {_MAX_HOP},"
+                f" not {frame_len} and {hop}"
+            )
         gr.basic_block.__init__(
             self,
             name="Frame Slicer",
@@ -56,17 +63,24 @@ class frame_slicer(Guarded, gr.basic_block):
         self.set_tag_propagation_policy(gr.TPP_DONT)
         self.set_min_output_buffer(BUFFERED_FRAMES)
         # Sizes the buffer before the block, so that one frame always fits.
-        self.set_relative_rate(1, max(hop, frame_len))
+        self.set_relative_rate(1, max(min(hop, _MOST_SAMPLES), frame_len))
 
     def set_gate_db(self, gate_db: float) -> None:
         """Mean power of a frame, dB over 1, under which it is left out."""
         self._gate = 0.0 if gate_db <= -200 else 10 ** (gate_db / 10)
 
+    def start(self) -> bool:
+        """Begin at sample 0, as the scheduler does at every start."""
+        self._segment, self._skip, self._expected = Segment(), 0, None
+        self._carried.clear()
+        return True
+
     def forecast(self, noutput_items: int, ninputs: int) -> list[int]:
         """Samples for the asked frames, as they overlap."""
         if self._skip:
             return [1]
-        return [(noutput_items - 1) * self._hop + self._len]
+        wanted = (noutput_items - 1) * self._hop + self._len
+        return [min(wanted, max(_MOST_SAMPLES, self._len))]
 
     @guarded_work
     def general_work(self, input_items: list[np.ndarray], output_items: list[np.ndarray]) -> int:
@@ -77,15 +91,18 @@ class frame_slicer(Guarded, gr.basic_block):
         self._skip -= at
         limit = len(samples)
         for tag in sorted(
-            self.get_tags_in_range(0, first + at, first + limit), key=lambda tag: tag.offset
+            self.get_tags_in_range(0, first, first + limit), key=lambda tag: tag.offset
         ):
             here = tag.offset - first
             segment = metadata.after_tag(self._segment, tag.key, tag.value, tag.offset)
             if segment is self._segment and not self._is_known(tag.key):
                 continue
-            if here > at and segment is not self._segment:
-                limit = here  # frames before the change first; the tag is met again
-                break
+            if segment is not self._segment:
+                if here > at:
+                    limit = here  # frames before the change first; the tag is met again
+                    break
+                # A change in a gap between frames: the next frame starts there.
+                at, self._skip = here, 0
             self._segment = segment
             if self._is_known(tag.key):
                 self._carried[pmt.symbol_to_string(tag.key)] = (tag.key, tag.value)

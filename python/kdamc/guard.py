@@ -21,7 +21,11 @@ WORK_DONE = -1
 
 
 class Guarded:
-    """Mixin of a block that keeps its first error in ``error`` and then is done."""
+    """Mixin of a block that keeps its first error in ``error`` and then is done.
+
+    That ends a flowgraph whose streams come to the block.  Sources that only send messages do
+    not notice; who uses such a source watches ``error`` and calls ``tb.stop()``.
+    """
 
     error: BaseException | None = None
 

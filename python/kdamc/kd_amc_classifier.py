@@ -29,6 +29,9 @@ from .guard import Guarded, guarded_handler, guarded_work
 # Live the room is a compromise: a throttled source fills it in one go, which delays decisions.
 _HISTORY = {"live": 1 << 15, "offline": 1 << 17}
 
+# How long the stream output looks away when its input pauses.
+_PAUSE_S = 0.01
+
 # Samples that may wait to be copied out before more are read.
 _BACKLOG = 1 << 16
 
@@ -36,10 +39,13 @@ _BACKLOG = 1 << 16
 class kd_amc_classifier(Guarded, gr.basic_block):
     """Classify the modulation of a stream with a distilled ONNX network.
 
+    Keep a reference to the block: GNU Radio 3.10.5 does not keep Python blocks alive.
+
     Input (optional): complex samples; stream tags ``rx_freq``, ``rx_rate``, ``rx_time`` are
     honoured, ``eos`` on the last sample publishes the decision under way.  Output (optional):
     the same samples, delayed until their decision exists, with an ``amc_decision`` tag on its
-    first sample.  All other tags keep their samples.
+    first sample.  All other tags keep their samples.  Offline, samples of a decision that is
+    under way when the input ends leave only if its last sample has an ``eos`` tag.
 
     Message ports: ``iq`` takes c32vector PDUs (``rx_freq``, ``sample_rate``, ``rx_time``), each
     a segment of its own; ``command`` takes a dictionary or a pair of ``model``, ``gate_db``,
@@ -127,18 +133,16 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         )
         self._hop = _checked_hop(hop)
         self._gate_power = _gate_power(gate_db)
-        self._tag_deadline = tag_deadline
+        self._tag_deadline = _checked_seconds("tag_deadline", tag_deadline)
         self._publish_frames = publish_frames
-        self._stats_interval = stats_interval
+        self._stats_interval = _checked_seconds("stats_interval", stats_interval)
         self._on_decision = on_decision
-        if isinstance(rx_time, (int, float)):
-            whole, part = divmod(float(rx_time), 1.0)
-            rx_time = (int(whole), part)
-        self._segment = Segment(float(rx_freq), float(sample_rate), rx_time, 0)
+        self._first_segment = Segment(float(rx_freq), float(sample_rate), _time(rx_time), 0)
+        self._segment = self._first_segment
 
         engine = self._engine_of(model)
         self._queue_frames = queue_frames
-        self._stream = self._channel(engine)
+        self._stream = self._channel(engine, self._take_stream_decisions)
         # PDUs have positions and decisions of their own; most flowgraphs have none.
         self._pdus: Channel | None = None
 
@@ -167,8 +171,8 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         """Go on with another model; False (and the old one stays) if it cannot be used."""
         try:
             engine = self._engine_of(model)
-        except ModelError as error:
-            return self._refuse(f"model {model!r}", error)
+        except (ModelError, TypeError) as error:
+            return self._refuse(f"model {str(model)[:80]!r}", error)
         return self._ask("engine", engine)
 
     def set_hop(self, hop: int) -> bool:
@@ -203,7 +207,10 @@ class kd_amc_classifier(Guarded, gr.basic_block):
 
     def set_unknown_threshold(self, unknown_threshold: float) -> bool:
         """Below 0: the model's own."""
-        self._settings.unknown_threshold = _threshold(unknown_threshold)
+        try:
+            self._settings.unknown_threshold = _threshold(unknown_threshold)
+        except ValueError as error:
+            return self._refuse("unknown_threshold", error)
         return True
 
     def model(self) -> str:
@@ -236,14 +243,17 @@ class kd_amc_classifier(Guarded, gr.basic_block):
     # What GNU Radio calls.
 
     def forecast(self, noutput_items: int, ninputs: int) -> list[int]:
-        """Nothing is needed while settled samples wait to leave, else one new sample."""
-        waiting = self._stream.settled > self._delay.first and self._delay.end > self._delay.first
+        """Nothing is needed while samples wait to leave (live, in any case), else a new one."""
+        waiting = self._delay.end > self._delay.first
+        if not self._live:
+            waiting = waiting and self._stream.settled > self._delay.first
         return [0 if waiting else self._past + 1] * ninputs
 
     @guarded_work
     def general_work(self, input_items: list[np.ndarray], output_items: list[np.ndarray]) -> int:
         """Read what is there, give what is settled."""
         self._make_changes()
+        read = 0
         if input_items:
             with_output = bool(output_items)
             if not with_output or self._backlog() < _BACKLOG:
@@ -251,28 +261,39 @@ class kd_amc_classifier(Guarded, gr.basic_block):
                 samples = input_items[0][self._past :]
                 part = samples[: (self._past + 1) // 4]
                 self._read(part, with_output)
+                read = len(part)
                 # With more input at hand there is a next call, and the network need not pause.
                 if not self._live and len(part) == len(samples):
                     self._stream.drain()
         self._publish_stats()
-        return self._write(output_items[0]) if output_items else 0
+        if not output_items:
+            return 0
+        written = self._write(output_items[0])
+        if written == 0 and read == 0:
+            # Live, without input: until a decision comes or the deadline passes.
+            self._stream.wait(_PAUSE_S)
+        return written
 
     def start(self) -> bool:
         """Count positions from 0, as the scheduler does at every start."""
-        self._delay = DelayLine()
-        if self._stream.position:
-            self._stream.cut(0)
+        try:
+            self._delay = DelayLine()
+            self._segment = self._first_segment
+            for channel in (self._stream, self._pdus):
+                if channel is not None and self.error is None:
+                    channel.begin()
+        except BaseException as error:
+            self.fail(error)
         return True
 
     def stop(self) -> bool:
         """Publish the decision under way; ``on_decision`` gets it even if the message is lost."""
-        try:
-            for channel in (self._stream, self._pdus):
-                if channel is not None and self.error is None:
-                    channel.cut(channel.position)
-                    channel.drain()
-        except BaseException as error:
-            self.fail(error)
+        for channel in (self._stream, self._pdus):
+            try:
+                if channel is not None:
+                    channel.leave()
+            except BaseException as error:
+                self.fail(error)
         return True
 
     def _read(self, samples: np.ndarray, keep: bool) -> None:
@@ -324,7 +345,7 @@ class kd_amc_classifier(Guarded, gr.basic_block):
             return
         self._make_changes()
         if self._pdus is None:
-            self._pdus = self._channel(self._stream.client.engine)
+            self._pdus = self._channel(self._stream.client.engine, self._take_decisions)
         samples = np.array(pmt.c32vector_elements(pmt.cdr(message)), np.complex64)
         meta = pmt.car(message)
         if not pmt.is_dict(meta):
@@ -350,13 +371,13 @@ class kd_amc_classifier(Guarded, gr.basic_block):
 
     @guarded_handler
     def _take_command(self, message: Any) -> None:
-        if pmt.is_dict(message) and not pmt.is_null(message):
-            items = pmt.to_python(message)
-        elif pmt.is_pair(message):
-            items = {pmt.to_python(pmt.car(message)): pmt.to_python(pmt.cdr(message))}
-        else:
-            items = None
-        if not isinstance(items, dict):
+        try:
+            if pmt.is_dict(message) and not pmt.is_null(message):
+                items = pmt.to_python(message)
+            else:
+                items = {pmt.to_python(pmt.car(message)): pmt.to_python(pmt.cdr(message))}
+            items = dict(items)
+        except Exception:
             self._refuse("command", ValueError("neither a dictionary nor a pair"))
             return
         setters = {
@@ -374,7 +395,7 @@ class kd_amc_classifier(Guarded, gr.basic_block):
                 continue
             try:
                 setter(value)
-            except (TypeError, ValueError) as error:
+            except Exception as error:
                 self._refuse(f"command {key!r}", error)
 
     # Inside.
@@ -382,7 +403,7 @@ class kd_amc_classifier(Guarded, gr.basic_block):
     def _engine_of(self, model: str) -> Engine:
         return Engine.of(os.fspath(model), **self._explicit)
 
-    def _channel(self, engine: Engine) -> Channel:
+    def _channel(self, engine: Engine, on_decisions: Callable[[list[Decision]], None]) -> Channel:
         return Channel(
             engine,
             self._settings,
@@ -390,7 +411,7 @@ class kd_amc_classifier(Guarded, gr.basic_block):
             queue_frames=self._queue_frames,
             hop=self._hop,
             gate_power=self._gate_power,
-            on_decisions=self._take_decisions,
+            on_decisions=on_decisions,
             on_frames=self._take_frames if self._publish_frames else None,
             on_error=self.fail,
         )
@@ -417,17 +438,21 @@ class kd_amc_classifier(Guarded, gr.basic_block):
             if "engine" in asked:
                 channel.use(asked["engine"])
 
+    def _take_stream_decisions(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            self._delay.decided(decision.sample_start, metadata.decision_to_pmt(decision))
+        self._take_decisions(decisions)
+
     def _take_decisions(self, decisions: list[Decision]) -> None:
         for decision in decisions:
             meta = metadata.decision_to_pmt(decision)
-            self._delay.decided(decision.sample_start, meta)
             payload = metadata.f32vector(decision.posterior)
             self.message_port_pub(self._ports["decisions"], pmt.cons(meta, payload))
             if self._on_decision is not None:
                 self._on_decision(decision)
 
     def _take_frames(self, batch: FrameBatch) -> None:
-        model = self._stream.client.model
+        model = batch.model
         posteriors = np.exp(batch.log_posteriors)
         good = batch.flags == 0
         segment, n = batch.segment, len(batch.log_posteriors)
@@ -459,22 +484,29 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         return False
 
 
+def _whole(name: str, value: float, low: int, high: int) -> int:
+    if not (np.isfinite(value) and int(value) == value and low <= value <= high):
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value}")
+    return int(value)
+
+
 def _checked_hop(hop: int) -> int:
-    if int(hop) != hop or hop < 0:
-        raise ValueError(f"hop must be a whole number of samples (0: the frame length), not {hop}")
-    return int(hop)
+    """0 stands for the frame length."""
+    return _whole("hop", hop, 0, 1 << 30)
 
 
 def _checked_frames(frames: int) -> int:
-    if int(frames) != frames or frames < 1:
-        raise ValueError(f"decision_frames must be a whole number from 1, not {frames}")
-    return int(frames)
+    return _whole("decision_frames", frames, 1, 1 << 30)
+
+
+def _checked_seconds(name: str, seconds: float) -> float:
+    if not (np.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"{name} must be 0 or more seconds, not {seconds}")
+    return float(seconds)
 
 
 def _checked_interval(seconds: float) -> float:
-    if not (np.isfinite(seconds) and seconds >= 0):
-        raise ValueError(f"decision_interval must be 0 or more seconds, not {seconds}")
-    return float(seconds)
+    return _checked_seconds("decision_interval", seconds)
 
 
 def _gate_power(gate_db: float) -> float:
@@ -484,4 +516,15 @@ def _gate_power(gate_db: float) -> float:
 
 
 def _threshold(unknown_threshold: float) -> float | None:
+    if np.isnan(unknown_threshold):
+        raise ValueError("unknown_threshold must be a number")
     return None if unknown_threshold < 0 else float(unknown_threshold)
+
+
+def _time(rx_time: float | tuple[int, float] | None) -> tuple[int, float] | None:
+    if rx_time is None:
+        return None
+    whole, part = rx_time if isinstance(rx_time, tuple) else divmod(rx_time, 1.0)
+    if not (np.isfinite(whole) and whole >= 0 and 0 <= part < 1):
+        raise ValueError(f"rx_time must be 0 or more seconds, not {rx_time}")
+    return int(whole), float(part)

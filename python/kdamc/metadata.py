@@ -72,7 +72,7 @@ def dictionary(items: dict[str, Any]) -> Any:
 
 
 def time_to_pmt(time: tuple[int, float]) -> Any:
-    """(whole seconds, fraction) as UHD writes it."""
+    """(whole seconds, fraction) as UHD writes it; the whole seconds must not be negative."""
     return pmt.make_tuple(pmt.from_uint64(time[0]), pmt.from_double(time[1]))
 
 
@@ -80,7 +80,8 @@ def place_to_pmt(
     meta: Any, time: tuple[int, float] | None, freq_hz: float, sample_rate: float
 ) -> Any:
     """Add ``rx_time`` (if known), ``rx_freq`` and ``sample_rate`` to a metadata dictionary."""
-    if time is not None:
+    # A clock that started at 0 knows no time before it.
+    if time is not None and time[0] >= 0:
         meta = pmt.dict_add(meta, META_TIME, time_to_pmt(time))
     meta = pmt.dict_add(meta, META_FREQ, pmt.from_double(freq_hz))
     return pmt.dict_add(meta, META_RATE, pmt.from_double(sample_rate))
@@ -100,16 +101,19 @@ def f32vector(values: np.ndarray) -> Any:
 
 
 def read_time(value: Any) -> tuple[int, float] | None:
-    """(whole seconds, fraction) from a tag or metadata value, ``None`` if it is something else."""
+    """(whole seconds, fraction) from a tag or metadata value, ``None`` if it is no such time."""
     if pmt.is_tuple(value) and pmt.length(value) == 2:
-        whole, part = pmt.tuple_ref(value, 0), pmt.tuple_ref(value, 1)
+        parts = (pmt.tuple_ref(value, 0), pmt.tuple_ref(value, 1))
     elif pmt.is_pair(value):
-        whole, part = pmt.car(value), pmt.cdr(value)
+        parts = (pmt.car(value), pmt.cdr(value))
     else:
-        return (0, pmt.to_double(value)) if pmt.is_number(value) else None
-    if not (pmt.is_number(whole) and pmt.is_number(part)):
+        parts = (pmt.from_long(0), value)
+    whole, part = (read_number(number, -1.0) for number in parts)
+    if not (0 <= whole < 2**53 and 0 <= part < 2**53):
         return None
-    return int(pmt.to_python(whole)), float(pmt.to_double(part))
+    # A double holds seconds and their fraction apart exactly enough, but not their sum.
+    more, part = divmod(part, 1.0)
+    return int(whole) + int(more), part
 
 
 def read_number(value: Any, default: float) -> float:

@@ -69,9 +69,12 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
     installed = installed_models()
     if text in installed:
         return installed[text]
-    path = Path(text).expanduser()
-    if path.is_file():
-        return path
+    try:
+        path = Path(text).expanduser()
+        if path.is_file():
+            return path
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(f"{text[:80]}: cannot be a model file: {_one_line(error)}") from None
     if path.suffix or os.sep in text:
         raise ModelError(f"{text}: no such model file")
     names = ", ".join(installed) or "none"
@@ -149,7 +152,8 @@ class Model:
         except Exception as error:
             raise ModelError(f"{self.name}: {_one_line(error)}") from error
         found = dict(zip(self._wanted, raw, strict=True))
-        logits = found[self._logits].reshape(len(frames), -1)
+        # Third-party files may compute in other precisions.
+        logits = np.ascontiguousarray(found[self._logits], np.float32).reshape(len(frames), -1)
         if self.info.output == "probabilities":
             logits = np.log(np.maximum(logits, np.float32(1e-30)))
         return Outputs(
@@ -306,7 +310,7 @@ def _try_out(model: Model) -> None:
 
 
 def _flat(values: np.ndarray | None) -> np.ndarray | None:
-    return None if values is None else values.reshape(-1)
+    return None if values is None else np.asarray(values, np.float32).reshape(-1)
 
 
 def _one_line(error: BaseException) -> str:

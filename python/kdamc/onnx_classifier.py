@@ -25,7 +25,8 @@ class onnx_classifier(Guarded, gr.basic_block):
 
     Input: complex vectors of the model's frame length, of RMS 1 (put an RMS Normalizer before
     it; a model with another ``normalise_mode`` rescales).  Output (optional): float vectors of
-    logits, one an input vector, in the order of ``classes()``.  Message port ``frames``: a PDU
+    logits, one an input vector, in the order of ``classes()``; NaN for a vector that is silent or
+    not finite, which is left out of the PDUs.  Message port ``frames``: a PDU
     a batch with the model's name, its classes, ``labels`` (u8vector) and, where the frames'
     ``frame_start`` tags say so, ``sample_start`` (u64vector); payload: calibrated posteriors.
 
@@ -62,7 +63,8 @@ class onnx_classifier(Guarded, gr.basic_block):
             in_sig=[vector_of(np.complex64, self._len)],
             out_sig=gr.py_io_signature(0, 1, [(np.float32, len(self._classes))]),
         )
-        self._client: Client = engine.join(self, live=False, queue_frames=BATCH_FRAMES)
+        self._engine = engine
+        self._client: Client | None = engine.join(self, live=False, queue_frames=BATCH_FRAMES)
         self._logits: list[np.ndarray] = []
         self._next: tuple[int, int] | None = None
         self._port = pmt.intern("frames")
@@ -83,20 +85,39 @@ class onnx_classifier(Guarded, gr.basic_block):
         """Classify what is there, a batch at most."""
         n = min([len(input_items[0]), BATCH_FRAMES] + [len(out) for out in output_items])
         frames = np.ascontiguousarray(input_items[0][:n]).reshape(n, self._len)
-        chunk = self._client.claim(None)
-        planar_frames(frames, chunk.iq)
-        chunk.rows = chunk.delivered = n
-        chunk.flags[:n] = FRAME_OK
-        chunk.power[:n] = 1.0
-        self._client.submit(chunk)
-        self._client.drain()
-        logits = self._logits.pop()
-        self._publish(logits)
+        # Silent frames and those that are not finite never reach the network.
+        energy = np.einsum("ij,ij->i", frames.view(np.float32), frames.view(np.float32))
+        fit = np.isfinite(energy) & (energy > 0)
+        logits = np.full((n, len(self._classes)), np.nan, np.float32)
+        if fit.any():
+            chunk = self._client.claim(None)
+            chunk.rows = chunk.delivered = count = int(np.count_nonzero(fit))
+            planar_frames(frames if count == n else frames[fit], chunk.iq)
+            chunk.flags[:count] = FRAME_OK
+            chunk.power[:count] = 1.0
+            self._client.submit(chunk)
+            self._client.drain()
+            logits[fit] = self._logits.pop()
+        self._publish(logits, fit)
         self.consume(0, n)
         if output_items:
             output_items[0][:n] = logits
             return n
         return 0
+
+    def start(self) -> bool:
+        """Go back to the engine after a stop."""
+        if self._client is None and self.error is None:
+            self._client = self._engine.join(self, live=False, queue_frames=BATCH_FRAMES)
+        self._next = None
+        return True
+
+    def stop(self) -> bool:
+        """Leave the engine, which then forgets this block."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        return True
 
     def on_result(self, result: Chunk | Lost) -> None:
         """Keep the logits of the batch that ``general_work`` waits for."""
@@ -106,16 +127,19 @@ class onnx_classifier(Guarded, gr.basic_block):
         """Keep the first error and end the flowgraph."""
         self.fail(error)
 
-    def _publish(self, logits: np.ndarray) -> None:
-        n = len(logits)
-        model = self._client.model
-        posteriors = np.exp(model.log_posteriors(logits))
+    def _publish(self, logits: np.ndarray, fit: np.ndarray) -> None:
+        model = self._engine.model
+        starts = self._starts(len(logits))
+        posteriors = np.exp(model.log_posteriors(logits[fit]))
+        n = len(posteriors)
+        if n == 0:
+            return
         meta = metadata.dictionary({"model": model.name, "classes": ",".join(model.classes)})
         labels = pmt.init_u8vector(n, posteriors.argmax(axis=1).tolist())
         meta = pmt.dict_add(meta, pmt.intern("labels"), labels)
-        starts = self._starts(n)
         if starts is not None:
-            meta = pmt.dict_add(meta, pmt.intern("sample_start"), pmt.init_u64vector(n, starts))
+            known = np.array(starts, np.uint64)[fit].tolist()
+            meta = pmt.dict_add(meta, pmt.intern("sample_start"), pmt.init_u64vector(n, known))
         self.message_port_pub(self._port, pmt.cons(meta, metadata.f32vector(posteriors)))
 
     def _starts(self, n: int) -> list[int] | None:

@@ -56,7 +56,7 @@ struct frame_table {
  * more signal, must agree with the sixth; where it does not (an undersampled or wideband
  * signal, coloured noise, an SNR beyond the method's range) the estimate is NaN. It is
  * also NaN where signal power is within 3 standard errors of nothing. The differences are
- * evaluated on one run of 8 samples in every 32: their outputs are strongly correlated,
+ * evaluated on one run of 8 samples in every 64: their outputs are strongly correlated,
  * and reading them all would double the cost of the kernel.
  *
  * Not thread-safe; one object a stream. process() does not allocate.
