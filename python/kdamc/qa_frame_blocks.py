@@ -13,6 +13,8 @@ from gnuradio import blocks, gr, gr_unittest
 from gnuradio.kdamc import ModelError, frame_slicer, onnx_classifier, rms_normalizer
 from qa_support import axis_signal, write_model
 
+FRAME_START = pmt.intern("frame_start")
+
 
 def noise(n, seed=1):
     x = np.random.default_rng(seed).standard_normal((n, 2)).astype(np.float32)
@@ -67,6 +69,31 @@ class qa_frame_blocks(gr_unittest.TestCase):
         where = {pmt.symbol_to_string(t.key): t.offset for t in tags if t.offset}
         self.assertEqual(where, {"rx_freq": 7, "frame_start": 7})
 
+    def test_slicer_obeys_tags_in_a_gap_however_the_stream_is_cut(self):
+        x = noise(400)
+        change = tag(40, "rx_freq", pmt.from_double(1e6))
+        for most in (1000, 20):
+            with self.subTest(most=most):
+                self.slice_around(x, change, most)
+
+    def slice_around(self, x, change, most):
+        slicer, sink = frame_slicer(16, 64), blocks.vector_sink_c(16)
+        tb = gr.top_block()
+        source = blocks.vector_source_c(x.tolist(), False, 1, [change])
+        tb.connect(source, slicer, sink)
+        tb.run(most)  # samples that a block may give at once
+        starts = [pmt.to_python(t.value)[0] for t in sink.tags() if pmt.eqv(t.key, FRAME_START)]
+        self.assertEqual(starts, [0, 40])
+        keys = [pmt.symbol_to_string(t.key) for t in sink.tags()]
+        self.assertEqual(keys.count("rx_freq"), 1)
+
+    def test_slicer_takes_a_hop_of_any_size(self):
+        x = noise(5000)
+        for hop in (4000, 1 << 30):
+            frames, _ = run(x, frame_slicer(16, hop), vlen=16)
+            expected = [x[s : s + 16] for s in range(0, len(x) - 15, hop)]
+            np.testing.assert_array_equal(frames, expected)
+
     def test_normalizer(self):
         x = noise(5 * 50) * np.float32(1e-3)
         x[50:100] = 0
@@ -106,6 +133,23 @@ class qa_frame_blocks(gr_unittest.TestCase):
             np.testing.assert_array_equal(said, labels)
             np.testing.assert_array_equal(starts, np.delete(np.arange(1200) * 16, 1))
 
+    def test_classifier_says_nothing_of_unfit_frames(self):
+        with tempfile.TemporaryDirectory() as folder:
+            classifier = onnx_classifier(write_model(Path(folder) / "m.onnx", 16))
+            tb, sink, store = gr.top_block(), blocks.vector_sink_f(2), blocks.message_debug()
+            slicer, normalizer = frame_slicer(16), rms_normalizer(16)
+            source = blocks.vector_source_c(axis_signal("Q0NI", 16).tolist())
+            tb.connect(source, slicer, normalizer, classifier, sink)
+            tb.msg_connect(classifier, "frames", store, "store")
+            tb.run()
+            logits = np.array(sink.data()).reshape(4, 2)
+            np.testing.assert_array_equal(np.isnan(logits[:, 0]), [False, True, True, False])
+            meta = pmt.car(store.get_message(0))
+            labels = pmt.dict_ref(meta, pmt.intern("labels"), pmt.PMT_NIL)
+            self.assertEqual(pmt.u8vector_elements(labels), [1, 0])
+            starts = pmt.dict_ref(meta, pmt.intern("sample_start"), pmt.PMT_NIL)
+            self.assertEqual(pmt.u64vector_elements(starts), [0, 48])
+
     def test_classifier_without_stream_output(self):
         with tempfile.TemporaryDirectory() as folder:
             path = write_model(Path(folder) / "m.onnx", 16)
@@ -125,6 +169,7 @@ class qa_frame_blocks(gr_unittest.TestCase):
         for make in (
             lambda: frame_slicer(0),
             lambda: frame_slicer(16, -1),
+            lambda: frame_slicer(16, 1 << 40),
             lambda: rms_normalizer(0),
         ):
             with self.assertRaises(ValueError):

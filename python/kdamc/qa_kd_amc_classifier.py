@@ -14,6 +14,7 @@ import numpy as np
 import pmt
 from gnuradio import blocks, gr, gr_unittest
 from gnuradio.kdamc import ModelError, kd_amc_classifier
+from gnuradio.kdamc.engine import Engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qa_support import axis_signal, write_model
@@ -272,6 +273,21 @@ class qa_kd_amc_classifier(gr_unittest.TestCase):
         self.assertEqual({d.freq_hz for d in decisions}, {3e6})
         np.testing.assert_allclose([d.time for d in decisions], [9.5, 9.564, 9.5, 9.5])
 
+    def test_pdus_leave_no_tags_on_the_stream(self):
+        x = axis_signal("I" * 40, L)
+        block = kd_amc_classifier(self.path, mode="offline", decision_frames=4)
+        tb, sink = gr.top_block(), blocks.vector_sink_c()
+        source = ChunkedSource(x, (7,), [tag(len(x) - 1, "eos", pmt.PMT_T)])
+        tb.connect(source, block, sink)
+        pdu = axis_signal("Q" * 12, L)
+        message = pmt.cons(pmt.make_dict(), pmt.init_c32vector(len(pdu), pdu.tolist()))
+        block.to_basic_block()._post(pmt.intern("iq"), message)
+        tb.run()
+        found = [t for t in sink.tags() if pmt.symbol_to_string(t.key) == "amc_decision"]
+        self.assertEqual({pmt.to_python(t.value)["label"] for t in found}, {"I"})
+        self.assertEqual(block.stats()["late"], 0)
+        self.assertEqual(block.stats()["classified"], 52)
+
     def test_every_frame_on_request(self):
         x = axis_signal("IIIQ0QQ", L)
         block = kd_amc_classifier(self.path, mode="offline", publish_frames=True)
@@ -482,6 +498,9 @@ class qa_kd_amc_classifier(gr_unittest.TestCase):
             {"decision_frames": 0},
             {"decision_interval": -1.0},
             {"gate_db": float("nan")},
+            {"rx_time": -1.5},
+            {"tag_deadline": float("nan")},
+            {"stats_interval": -1.0},
         ):
             with self.assertRaises(ValueError, msg=str(bad)):
                 kd_amc_classifier(self.path, **bad)
@@ -491,6 +510,130 @@ class qa_kd_amc_classifier(gr_unittest.TestCase):
     def test_two_blocks_share_one_session(self):
         a, b = kd_amc_classifier(self.path), kd_amc_classifier(self.path)
         self.assertIs(a._stream.client.engine, b._stream.client.engine)
+
+    def test_impossible_values_while_running_are_refused(self):
+        tb, block, decisions = self.running(decision_frames=4)
+        tb.start()
+        try:
+            self.wait_for(lambda: len(decisions) > 2)
+            for refused in (
+                block.set_hop(float("inf")),
+                block.set_hop(1e20),
+                block.set_decision_frames(float("inf")),
+                block.set_unknown_threshold(float("nan")),
+                block.set_model("~nobody_of_that_name/x"),
+                block.set_model("x" * 5000),
+            ):
+                self.assertFalse(refused)
+            port = pmt.intern("command")
+            vector = pmt.init_f32vector(2, [1.0, 2.0])
+            for message in (
+                pmt.cons(vector, pmt.intern("x")),
+                pmt.cons(pmt.dict_add(pmt.make_dict(), vector, vector), vector),
+                pmt.cons(pmt.intern("hop"), vector),
+                pmt.cons(pmt.intern("decision_interval"), pmt.from_double(1e15)),
+            ):
+                block.to_basic_block()._post(port, message)
+            seen = len(decisions)
+            self.wait_for(lambda: len(decisions) > seen + 5)
+        finally:
+            tb.stop()
+            tb.wait()
+        self.assertIsNone(block.error)
+
+    def test_times_that_are_none_change_nothing(self):
+        x = axis_signal("I" * 20, L)
+        for value in (
+            time_pmt(7, float("nan")),
+            pmt.from_complex(1, 2),
+            pmt.make_tuple(pmt.from_long(-5), pmt.from_double(0.5)),
+            pmt.intern("noon"),
+        ):
+            decisions, block, *_ = self.run_stream(x, tags=[tag(100, "rx_time", value)])
+            self.assertIsNone(block.error)
+            self.assertEqual({d.time for d in decisions}, {None})
+            self.assertEqual([d.sample_start for d in decisions][:3], [0, 64, 128])
+
+    def test_a_network_without_numbers_says_unknown(self):
+        path = write_model(self.dir / "nan.onnx", L, metadata={"normalise_mode": "none"})
+        decisions = []
+        block = kd_amc_classifier(path, mode="offline", on_decision=decisions.append)
+        tb = gr.top_block()
+        # Squares of such samples leave float32 inside the network, but not in the kernel.
+        x = 1e18 * axis_signal("I" * 4, L)
+        x[0] = 1.5e19
+        tb.connect(blocks.vector_source_c(x.tolist()), block)
+        tb.run()
+        self.assertIsNone(block.error)
+        for decision in decisions:
+            self.assertTrue(np.isfinite(decision.confidence))
+
+    def test_stream_output_goes_on_when_the_input_pauses(self):
+        x = axis_signal("I" * 40 + "II", L)[:-5]
+        resume = threading.Event()
+
+        class Pausing(ChunkedSource):
+            def work(self, input_items, output_items):
+                if self.at == len(self.data):
+                    resume.wait(10)
+                return ChunkedSource.work(self, input_items, output_items)
+
+        block = kd_amc_classifier(self.path, decision_frames=4, tag_deadline=0.2)
+        tb, sink = gr.top_block(), blocks.vector_sink_c()
+        source = Pausing(x, (100,))
+        tb.connect(source, block, sink)
+        tb.start()
+        try:
+            self.wait_for(lambda: len(sink.data()) == len(x), 3.0)
+        finally:
+            resume.set()
+            tb.stop()
+            tb.wait()
+        np.testing.assert_array_equal(sink.data(), x)
+
+    def test_a_stopped_block_is_forgotten(self):
+        engine = Engine.of(self.path)
+        for _ in range(5):
+            block = kd_amc_classifier(self.path, mode="offline")
+            tb = gr.top_block()
+            tb.connect(blocks.vector_source_c(axis_signal("I" * 8, L).tolist()), block)
+            tb.run()
+            self.assertEqual(engine._clients, [])
+
+    def test_a_restart_forgets_the_last_run(self):
+        x = axis_signal("I" * 20, L)
+        decisions = []
+        block = kd_amc_classifier(
+            self.path, mode="offline", sample_rate=100.0, decision_interval=0,
+            on_decision=decisions.append,
+        )  # fmt: skip
+        tb = gr.top_block()
+        source = blocks.vector_source_c(
+            x.tolist(),
+            False,
+            1,
+            [tag(160, "rx_time", time_pmt(0, 0.0)), tag(160, "rx_freq", pmt.from_double(5e6))],
+        )
+        tb.connect(source, block)
+        for _ in range(2):
+            del decisions[:]
+            source.rewind()
+            tb.run()
+            self.assertIsNone(block.error)
+            self.assertEqual([d.sample_start for d in decisions], [0, 160])
+            self.assertEqual([d.freq_hz for d in decisions], [0, 5e6])
+            self.assertEqual([d.time for d in decisions], [None, 0.0])
+
+    def test_a_restart_after_an_error_ends(self):
+        block = kd_amc_classifier(self.path, mode="offline", on_decision=lambda decision: 1 / 0)
+        tb = gr.top_block()
+        tb.connect(blocks.vector_source_c(axis_signal("I" * 200, L).tolist(), True), block)
+        for _ in range(2):
+            ended = threading.Thread(target=tb.run, daemon=True)
+            ended.start()
+            ended.join(2.0)
+            self.assertFalse(ended.is_alive())
+        self.assertIsInstance(block.error.__cause__ or block.error, ZeroDivisionError)
 
     def test_runs_again_after_stop(self):
         tb, block, decisions = self.running(decision_frames=4)
