@@ -114,6 +114,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     importing.set_defaults(do=_import)
 
+    split = data.add_parser("split", help="part a data set file as a paper did, by pass")
+    split.add_argument("data", metavar="FILE", type=Path)
+    split.add_argument("out", metavar="DIR", type=Path, help="for training, validation and test")
+    split.add_argument(
+        "--preset", required=True, metavar="NAME", help="sbcnn, crosstlnet, edge or 600-200-200"
+    )
+    split.add_argument("--seed", type=int, metavar="S", help="instead of the preset's")
+    split.set_defaults(do=_split)
+
     show = data.add_parser("show", help="a table of what a data set file holds, and pictures of it")
     show.add_argument("data", metavar="FILE", type=Path)
     show.add_argument(
@@ -227,6 +236,16 @@ def _import(options: argparse.Namespace) -> None:
         options.sources, options.out, name=options.format, part=part, cutting=cutting
     )
     print(f"{options.out}: {frames} frames of {name}")
+
+
+def _split(options: argparse.Namespace) -> None:
+    from .datasets.dataset_file import DataSetFile
+    from .datasets.splits import write_parts
+
+    with DataSetFile(options.data) as data:
+        counts = write_parts(data, options.preset, options.out, options.seed)
+    for part, frames in counts.items():
+        print(f"{options.out / part}.h5: {frames} frames")
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kdamc_training.datasets.dataset_file import DataSetFile
+from kdamc_training.cli import main
+from kdamc_training.datasets.dataset_file import DataSetFile, DataSetInfo, DataSetWriter
 from kdamc_training.datasets.splits import PRESETS, split, split_arrays
 from kdamc_training.errors import UserError
 
@@ -83,3 +84,35 @@ def test_recordings_stay_whole_and_too_few_are_refused():
 def test_an_unknown_name():
     with pytest.raises(UserError, match=r"'mld-net'; known: sbcnn"):
         split_arrays(np.arange(3), np.zeros(3), np.zeros(3), "mld-net")
+
+
+def test_parts_as_files(tmp_path, capsys):
+    """The command writes three files that hold every frame once, with its labels and draws."""
+    n = 600
+    random = np.random.default_rng(3)
+    info = DataSetInfo(("a", "b"), 1e6, (8.0, 8.0), "test 1", 1, "2026-01-01")
+    x = random.standard_normal((n, 2, 16)).astype(np.float32)
+    y, z = np.arange(n) % 2, np.arange(n) // 2 % 3 * 2
+    drawn = random.random(n).astype(np.float32)
+    pass_id = np.arange(n) // 6 * 6 + np.arange(n) % 6
+    source = tmp_path / "all.h5"
+    with DataSetWriter(source, info, n, 16, draw_types={"snr_db": "float32"}) as writer:
+        writer.append(
+            x, y.astype(np.uint8), z.astype(np.int8), pass_id.astype(np.uint32), {"snr_db": drawn}
+        )
+    arguments = ["data", "split", str(source), str(tmp_path / "parts"), "--preset"]
+    assert main([*arguments, "crosstlnet"]) == 0
+    assert "360 frames" in capsys.readouterr().out
+    found = []
+    for part in ("training", "validation", "test"):
+        with DataSetFile(tmp_path / "parts" / f"{part}.h5") as data:
+            assert data.info.options["part"] == part
+            where = np.searchsorted(pass_id, data.pass_id[:])
+            np.testing.assert_array_equal(data.x[:], x[where])
+            np.testing.assert_array_equal(data.y[:], y[where])
+            np.testing.assert_array_equal(data.z[:], z[where])
+            np.testing.assert_array_equal(data.draws["snr_db"][:], drawn[where])
+            found.append(where)
+    np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(n))
+    assert main([*arguments, "halves"]) == 1
+    assert "no split named 'halves'" in capsys.readouterr().err
