@@ -76,8 +76,8 @@ class kd_amc_classifier(Guarded, gr.basic_block):
             partial one included (its message may be lost when the flowgraph stops).
 
     Raises :class:`ModelError` or ValueError when made; while running, a setting that cannot be
-    used is refused, logged and published on ``stats`` as ``refused``, and the old one works on.
-    Any other error ends the flowgraph and is kept in ``error``.
+    used is refused, logged and published on ``stats`` as ``setting_refused``, and the old one works
+    on. Any other error ends the flowgraph and is kept in ``error``.
     """
 
     def __init__(
@@ -480,7 +480,7 @@ class kd_amc_classifier(Guarded, gr.basic_block):
     def _refuse(self, what: str, error: Exception) -> bool:
         text = f"{what} refused: {error}"
         gr.logger(self.alias()).warn(text)
-        self.message_port_pub(self._ports["stats"], metadata.dictionary({"refused": text}))
+        self.message_port_pub(self._ports["stats"], metadata.dictionary({"setting_refused": text}))
         return False
 
 

@@ -366,7 +366,7 @@ class qa_kd_amc_classifier(gr_unittest.TestCase):
             tb.wait()
         self.assertIsNone(block.error)
         told = [pmt.to_python(store.get_message(i)) for i in range(store.num_messages())]
-        refused = [m["refused"] for m in told if "refused" in m]
+        refused = [m["setting_refused"] for m in told if "setting_refused" in m]
         self.assertTrue(any("not a usable ONNX" in text for text in refused))
         self.assertTrue(any("no such model" in text for text in refused))
         counted = next(m for m in told if "classified" in m and m["classified"] > 0)
@@ -374,6 +374,7 @@ class qa_kd_amc_classifier(gr_unittest.TestCase):
             self.assertIn(key, counted)
 
     def test_changing_the_model_offline_loses_no_sample(self):
+        test = self
         other = write_model(self.dir / "other.onnx", L)
         x = axis_signal("I" * 4000, L)
         decisions = []
@@ -385,7 +386,11 @@ class qa_kd_amc_classifier(gr_unittest.TestCase):
         class Switcher(ChunkedSource):
             def work(self, input_items, output_items):
                 if self.turn % 40 == 20:
-                    block.set_model(other if block.model() == "m" else self.first)
+                    # A source runs ahead of the block: without waiting, a change could come
+                    # before the model that it replaces has seen a frame.
+                    used = block.model()
+                    test.wait_for(lambda: decisions and decisions[-1].model == used)
+                    block.set_model(other if used == "m" else self.first)
                 return ChunkedSource.work(self, input_items, output_items)
 
         source = Switcher(x, (37, 501))
