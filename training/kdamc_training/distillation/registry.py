@@ -1,0 +1,66 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The registry of losses: what a recipe may name under ``loss``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..networks.outputs import Outputs
+
+
+class Loss(nn.Module):
+    """A term of the training loss: ``forward(student, teacher, label)`` gives a scalar.
+
+    ``needs_teacher`` and ``needs_attention`` say what must be computed for it; ``teacher`` is None
+    where no term needs one. ``label`` holds class indices ``(n)``, int64. Gradients flow into the
+    student only: whoever calls it gives teacher outputs that carry none.
+    """
+
+    needs_teacher = True
+    needs_features = False
+    needs_attention = False
+
+    def forward(self, student: Outputs, teacher: Outputs | None, label: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+_losses: dict[str, type[Loss]] = {}
+
+
+def register(name: str) -> Callable[[type[Loss]], type[Loss]]:
+    """Decorator: make a loss known under ``name``. Works from outside the package.
+
+    The class takes ``student`` and ``teacher`` (example Outputs of the two networks, for the
+    shapes of projections; ``teacher`` may be None) and its own options, all by keyword.
+    """
+
+    def add(factory: type[Loss]) -> type[Loss]:
+        if name in _losses:
+            raise ValueError(f"a loss named {name} exists already")
+        _losses[name] = factory
+        return factory
+
+    return add
+
+
+def names() -> list[str]:
+    """Names of all known losses, sorted."""
+    return sorted(_losses)
+
+
+def create(name: str, *, student: Outputs, teacher: Outputs | None, **options: Any) -> Loss:
+    """A new loss; raises UserError for an unknown name, options that it does not take, or networks
+    that do not show what it needs."""
+    if name not in _losses:
+        raise UserError(f"no loss named {name!r}; known: {', '.join(names())}")
+    if _losses[name].needs_teacher and teacher is None:
+        raise UserError(f"loss {name} needs a teacher")
+    try:
+        return _losses[name](student=student, teacher=teacher, **options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"loss {name}: {error}") from error

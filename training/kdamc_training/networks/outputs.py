@@ -1,0 +1,34 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a network shows of itself to a distillation loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Logits ``(n, classes)`` and what lies behind them, from the input on.
+
+    ``features`` are ``(n, tokens, width)`` each, ``attention`` maps ``(n, tokens, tokens)`` each:
+    the mean over the heads, rows are queries and sum to 1. Which layers they belong to is said by
+    the network that gives them.
+    """
+
+    logits: Tensor
+    features: tuple[Tensor, ...] = ()
+    attention: tuple[Tensor, ...] = ()
+
+
+def outputs_of(network: nn.Module, iq: Tensor, attention: bool = False) -> Outputs:
+    """Outputs of ``network`` for frames ``(n, 2, L)``.
+
+    A network that has more to show than logits offers ``outputs(iq, attention=...)``; maps cost
+    memory and time, so they are made only if ``attention``.
+    """
+    if hasattr(network, "outputs"):
+        return network.outputs(iq, attention=attention)
+    return Outputs(network(iq))
