@@ -2,4 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Networks, one file each, and the registry that names them. Importing it imports torch."""
 
+from . import ibcnn as ibcnn
 from . import plain_conv as plain_conv
+from . import sbcnn as sbcnn

@@ -1,0 +1,84 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SBCNN, its student, and IBCNN."""
+
+import pytest
+import torch
+from kdamc_training import complexity
+from kdamc_training.errors import UserError
+from kdamc_training.networks import registry
+from kdamc_training.networks.ibcnn import picture
+from kdamc_training.networks.sbcnn import convolution
+from torch import nn
+
+
+@pytest.mark.parametrize(
+    ("name", "keras", "trained", "macs"),
+    [
+        ("sbcnn_student", 16_024, 15_768, 18_350_848),
+        ("sbcnn", 71_624, 70_504, 34_309_632),
+        ("ibcnn", 141_784, 139_272, 34_867_968),
+    ],
+)
+def test_sizes_are_the_papers(name, keras, trained, macs):
+    network = registry.create(name, classes=24, frame_length=1024)
+    assert complexity.keras_parameters(network) == keras
+    assert complexity.parameters(network) == trained
+    assert complexity.macs(network, 1024) == macs
+
+
+def test_even_kernels_get_the_odd_zero_at_the_end():
+    layer = convolution(1, 1, (1, 8))
+    nn.init.ones_(layer[1].weight)
+    nn.init.zeros_(layer[1].bias)
+    impulse = torch.zeros(1, 1, 2, 16)
+    impulse[..., 8] = 1.0
+    assert layer[:2](impulse)[0, 0].tolist() == 2 * [[0.0] * 4 + [1.0] * 8 + [0.0] * 4]
+
+
+def test_picture_has_256_levels_and_lets_gradients_through():
+    logits = (
+        10.0 * torch.randn(5, 24, generator=torch.Generator().manual_seed(0))
+    ).requires_grad_()
+    image = picture(logits)
+    assert image.shape == (5, 1, 24, 1)
+    levels = 255 * image.detach()
+    torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0.0)
+    assert levels.amin(dim=2).eq(0).all() and levels.amax(dim=2).round().eq(255).all()
+    spans = logits.detach().amax(dim=1) - logits.detach().amin(dim=1)
+    shifted = logits.detach() - logits.detach().amin(dim=1, keepdim=True)
+    torch.testing.assert_close(
+        image.detach()[:, 0, :, 0], shifted / spans[:, None], atol=0.51 / 255, rtol=0.0
+    )
+    image[0, 0, logits[0].argsort()[12], 0].backward()
+    assert logits.grad[0, logits[0].argsort()[12]].item() == pytest.approx(1 / spans[0].item())
+
+
+def test_picture_of_equal_logits_is_black():
+    assert picture(torch.full((2, 5), 3.0)).eq(0).all()
+
+
+def test_ibcnn_refuses_too_few_classes():
+    with pytest.raises(UserError, match="at least 4"):
+        registry.create("ibcnn", classes=3, frame_length=128)
+
+
+@pytest.mark.parametrize("name", ["sbcnn_student", "sbcnn", "ibcnn"])
+def test_training_tells_two_classes_apart(name):
+    torch.manual_seed(0)
+    network = registry.create(name, classes=4, frame_length=64)
+    # Class 0 turns by 1 rad a sample, class 1 does not turn.
+    label = torch.arange(32) % 2
+    phase = 6.28 * torch.rand(32, 1) + torch.where(label == 0, 1.0, 0.0)[:, None] * torch.arange(64)
+    iq = torch.stack([phase.cos(), phase.sin()], dim=1)
+    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(15):
+        loss = nn.functional.cross_entropy(network(iq), label)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    if name == "ibcnn":
+        assert all(p.grad.abs().sum() > 0 for p in network.signal.head.parameters())
