@@ -3,5 +3,7 @@
 """Networks, one file each, and the registry that names them. Importing it imports torch."""
 
 from . import ibcnn as ibcnn
+from . import mld_student as mld_student
+from . import mld_teacher as mld_teacher
 from . import plain_conv as plain_conv
 from . import sbcnn as sbcnn
