@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import signal
 import sys
@@ -63,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     generate.add_argument(
         "--classes", type=lambda text: text.split(","), metavar="A,B", help="only these classes"
+    )
+    generate.add_argument(
+        "--snr",
+        type=_range_of(int),
+        metavar="LOW:HIGH",
+        help="only these SNR labels (dB); a negative LOW needs the form --snr=LOW:HIGH",
     )
     generate.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1)")
     generate.set_defaults(do=_generate)
@@ -164,10 +171,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("recipe", metavar="RECIPE", help="file or name")
     run.add_argument("--budget", default="paper", metavar="B", help="smoke, reduced or paper")
     run.add_argument("--set", action="append", default=[], metavar="K=V", dest="overrides")
+    run.add_argument(
+        "--only", type=_names, default=(), metavar="A,B", help="only these members and teachers"
+    )
+    run.add_argument(
+        "--data", type=Path, metavar="FILE.h5", help="train on a data set file, as imported"
+    )
+    run.add_argument(
+        "--split", default="600-200-200", metavar="NAME", help="how to part it (%(default)s)"
+    )
     run.add_argument("--jobs", type=int, default=1, metavar="J", help="processes for data")
     run.add_argument("--work", type=Path, metavar="DIR", help="folder for data and runs")
     run.add_argument(
-        "--publish", action="store_true", help="copy the model to models/, the record to results/"
+        "--publish", action="store_true", help="copy records to results/, the model to models/"
     )
     run.set_defaults(do=_run)
 
@@ -273,6 +289,7 @@ def _generate(options: argparse.Namespace) -> None:
         split=options.speech,
         run_length=options.run_length,
         classes=options.classes,
+        snr=options.snr,
         jobs=options.jobs,
     )
     print(f"{options.out}: {frames} frames")
@@ -321,25 +338,32 @@ def _fidelity(options: argparse.Namespace) -> int:
 
 
 def _verdict(found: dict, options: argparse.Namespace) -> int:
-    from .pipeline import write_json
+    from .records import write_record
 
     print("faithful" if found["faithful"] else "NOT faithful")
     if options.json:
-        write_json(options.json, found)
+        write_record(options.json, found)
     return 0 if found["faithful"] else 2
 
 
 def _list(options: argparse.Namespace) -> None:
     from . import datasets as datasets
+    from . import distillation as distillation
     from . import networks as networks
     from . import recipe
     from .datasets import registry as generators
+    from .datasets.splits import PRESETS
+    from .distillation import registry as losses
     from .networks import registry as network_registry
 
+    recipes = recipe.names()
     for title, names in (
+        ("systems", sorted({name.partition("/")[0] for name in recipes})),
         ("data sets", generators.names()),
+        ("splits", sorted(PRESETS)),
         ("networks", network_registry.names()),
-        ("recipes", recipe.names()),
+        ("losses", losses.names()),
+        ("recipes", recipes),
     ):
         print(f"{title}:")
         for name in names:
@@ -350,22 +374,31 @@ def _run(options: argparse.Namespace) -> None:
     from . import datasets as datasets
     from . import pipeline, recipe
 
-    chosen = recipe.load(recipe.find(options.recipe), options.budget, options.overrides)
-    record = pipeline.run(
+    overrides = list(options.overrides)
+    if options.data:
+        # A file takes the place of all that would be generated.
+        overrides.append(f"data={{file: {json.dumps(str(options.data))}, split: {options.split}}}")
+    chosen = recipe.load(recipe.find(options.recipe), options.budget, overrides)
+    records = pipeline.run(
         chosen,
         options.command_line,
         work=options.work or pipeline.WORK,
         jobs=options.jobs,
+        only=options.only,
         publish=options.publish,
     )
-    test = record["test"]
-    print(f"{test['model']['file']}: {100 * test['overall']:.2f} % of {test['frames']} test frames")
+    for record in records:
+        test = record["test"]
+        print(
+            f"{record['member']} seed {record['seed']}: {100 * test['overall']:.2f} % of "
+            f"{test['frames']} test frames, {record['epochs']} epochs"
+        )
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from .evaluate import evaluate
     from .onnx_models import open_model
-    from .pipeline import write_json
+    from .records import write_record
 
     record = evaluate(open_model(options.model), options.data)
     for label, accuracy in record["by_snr"].items():
@@ -373,7 +406,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(f"overall {100 * record['overall']:.2f} % of {record['frames']} frames")
     print(f"calibration error {record['ece']:.4f}")
     if options.json:
-        write_json(options.json, record)
+        write_record(options.json, record)
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,44 +25,83 @@ from .onnx_models import logits_of
 
 
 def evaluate(model: Model, data_path: str | os.PathLike) -> dict[str, Any]:
-    """Accuracy, by SNR label and by class, confusion and calibration of a model on a data set.
-
-    ``confusion[i][j]`` counts frames of class i called class j, ``confusion_from_0_db`` those with
-    an SNR label of at least 0; ``by_class`` gives the accuracy by class at each SNR label of
-    ``snr_labels``; ``ece`` uses 15 bins of equal mass. Frames whose SNR is not known stand under
-    their label, SNR_UNKNOWN, and in everything but ``confusion_from_0_db``.
-    """
-    info = model.info
+    """``measure`` for a model on a data set file, with what model and data are."""
     with DataSetFile(data_path) as data:
         logits = logits_of(model, data)
         labels, snr = data.y[:].astype(int), data.z[:].astype(int)
         described = describe_data(data)
-    posteriors = np.exp(log_softmax(logits, info.temperature))
+    return {
+        **measure(logits, labels, snr, model.info.classes, model.info.temperature),
+        "model": describe_model(model),
+        "data": described,
+    }
+
+
+def measure(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    snr: np.ndarray,
+    classes: Sequence[str],
+    temperature: float,
+    confusion_at: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Accuracy, by SNR label and by class, confusion and calibration of a classifier's logits.
+
+    ``logits (n, classes)``, ``labels (n)`` class indices, ``snr (n)`` SNR labels in dB.
+    ``confusion[i][j]`` counts frames of class i called class j, ``confusion_from_0_db`` those with
+    an SNR label of at least 0, ``confusion_at_db`` those at each SNR label of ``confusion_at``.
+    ``by_class`` gives the accuracy by class at each SNR label of ``snr_labels``, ``f1_by_snr`` the
+    mean of the classes' F1 there, ``scores`` precision, recall and F1 by class over all frames.
+    ``ece`` uses 15 bins of equal mass. Frames whose SNR is not known stand under their label,
+    SNR_UNKNOWN, and in everything but ``confusion_from_0_db``.
+    """
+    posteriors = np.exp(log_softmax(logits, temperature))
     called = posteriors.argmax(axis=1)
     correct = called == labels
-    count = len(info.classes)
+    count = len(classes)
     pairs = labels * count + called
 
-    def confusion(chosen: np.ndarray) -> list[list[int]]:
-        return np.bincount(chosen, minlength=count * count).reshape(count, count).tolist()
+    def confusion(chosen: np.ndarray) -> np.ndarray:
+        return np.bincount(chosen, minlength=count * count).reshape(count, count)
 
     snr_labels = sorted(set(snr.tolist()))
+    whole = confusion(pairs)
+    scores = np.stack(precision_recall_f1(whole), axis=1)
     return {
         "frames": len(labels),
         "overall": float(correct.mean()),
         "by_snr": {str(value): float(correct[snr == value].mean()) for value in snr_labels},
-        "classes": list(info.classes),
-        "confusion": confusion(pairs),
-        "confusion_from_0_db": confusion(pairs[(snr >= 0) & (snr != SNR_UNKNOWN)]),
+        "classes": list(classes),
+        "confusion": whole.tolist(),
+        "confusion_from_0_db": confusion(pairs[(snr >= 0) & (snr != SNR_UNKNOWN)]).tolist(),
+        "confusion_at_db": {
+            str(value): confusion(pairs[snr == value]).tolist() for value in confusion_at
+        },
         "ece": expected_calibration_error(posteriors.max(axis=1), correct),
         "snr_labels": snr_labels,
         "by_class": {
             name: [_mean(correct[(labels == index) & (snr == value)]) for value in snr_labels]
-            for index, name in enumerate(info.classes)
+            for index, name in enumerate(classes)
         },
-        "model": describe_model(model),
-        "data": described,
+        "scores": {
+            name: dict(zip(("precision", "recall", "f1"), row, strict=True))
+            for name, row in zip(classes, scores.tolist(), strict=True)
+        },
+        "f1_by_snr": {
+            str(value): float(precision_recall_f1(confusion(pairs[snr == value]))[2].mean())
+            for value in snr_labels
+        },
     }
+
+
+def precision_recall_f1(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1 by class of a ``confusion (classes, classes)``; 0 where 0/0."""
+    right = np.diag(confusion).astype(float)
+    precision = right / np.maximum(confusion.sum(axis=0), 1)
+    recall = right / np.maximum(confusion.sum(axis=1), 1)
+    total = precision + recall
+    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    return precision, recall, f1
 
 
 def evaluate_runs(model: Model, data_path: str | os.PathLike) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one training module: a registered network, its loss, augmentation and schedule."""
+"""The one training module: a network, the terms of its loss, augmentation and schedule."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 
 import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
+from . import distillation as distillation
 from . import networks as networks
+from .distillation import registry as losses
 from .networks import registry
+from .networks.outputs import Outputs, outputs_of
 
 # Cutoff and width of the edge in cycles a sample; the signals' half bandwidth is 0.084.
 _CUTOFFS = (0.1, 0.5)
@@ -35,17 +38,20 @@ def augment(
     ``±carrier_offset`` cycles a sample, and with probability ``receiver_filter`` a low-pass as of
     a receiver narrower than the sampled band. A modulation keeps its name under all four.
     """
+    if not (rotation or conjugation or carrier_offset > 0.0 or receiver_filter > 0.0):
+        return iq
     n, _, length = iq.shape
+    device = iq.device
     signal = torch.complex(iq[:, 0], iq[:, 1])
     if conjugation:
-        mirrored = torch.rand(n, 1, generator=generator) < 0.5
+        mirrored = torch.rand(n, 1, generator=generator, device=device) < 0.5
         signal = torch.where(mirrored, signal.conj(), signal)
-    phase = torch.zeros(n, 1)
+    phase = torch.zeros(n, 1, device=device)
     if rotation:
-        phase = 2 * math.pi * torch.rand(n, 1, generator=generator)
+        phase = 2 * math.pi * torch.rand(n, 1, generator=generator, device=device)
     if carrier_offset > 0.0:
-        offset = carrier_offset * (2 * torch.rand(n, 1, generator=generator) - 1)
-        phase = phase + 2 * math.pi * offset * torch.arange(length)
+        offset = carrier_offset * (2 * torch.rand(n, 1, generator=generator, device=device) - 1)
+        phase = phase + 2 * math.pi * offset * torch.arange(length, device=device)
     signal = signal * torch.polar(torch.ones_like(phase), phase)
     if receiver_filter > 0.0:
         signal = _filtered(signal, generator, receiver_filter)
@@ -55,12 +61,13 @@ def augment(
 def _filtered(signal: Tensor, generator: torch.Generator, share: float) -> Tensor:
     """Low-pass a share of the frames ``(n, L)``, each at a cutoff of its own, back to RMS 1."""
     n, length = signal.shape
+    device = signal.device
     low, high = _CUTOFFS
-    cutoff = low * (high / low) ** torch.rand(n, 1, generator=generator)
-    frequency = torch.fft.fftfreq(length).abs()
+    cutoff = low * (high / low) ** torch.rand(n, 1, generator=generator, device=device)
+    frequency = torch.fft.fftfreq(length, device=device).abs()
     edge = (cutoff + _TRANSITION / 2 - frequency) / _TRANSITION
     response = 0.5 - 0.5 * torch.cos(math.pi * edge.clamp(0.0, 1.0))
-    chosen = torch.rand(n, 1, generator=generator) < share
+    chosen = torch.rand(n, 1, generator=generator, device=device) < share
     response = torch.where(chosen, response, torch.ones_like(response))
     filtered = torch.fft.ifft(torch.fft.fft(signal) * response)
     rms = filtered.abs().square().mean(dim=1, keepdim=True).sqrt()
@@ -68,9 +75,12 @@ def _filtered(signal: Tensor, generator: torch.Generator, share: float) -> Tenso
 
 
 class ClassifierModule(lightning.LightningModule):
-    """Trains the network ``network`` on batches of (frames ``(n, 2, L)``, class index ``(n)``).
+    """Trains the network ``network`` on batches of (frames ``(n, 2, L)``, class ``(n)``, position).
 
-    Everything needed to build it again stands in its hyperparameters, so a checkpoint is enough.
+    ``loss`` lists the terms (name, weight, options) of its loss. Everything needed to build the
+    network again stands in the hyperparameters, so a checkpoint is enough for inference; the
+    teacher is given to those who train and is not part of the checkpoint. Instead of running the
+    teacher, its logits for all training frames may be given as ``teacher_logits``.
     ``describes`` (data set, recipe, samples a symbol, command) is carried for the export.
     """
 
@@ -81,48 +91,117 @@ class ClassifierModule(lightning.LightningModule):
         network_options: dict[str, Any],
         classes: list[str],
         frame_length: int,
+        loss: list[dict[str, Any]],
         train: dict[str, Any],
+        seed: int,
         augment: dict[str, Any],
         describes: dict[str, Any],
+        teacher: nn.Module | None = None,
+        teacher_logits: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["teacher", "teacher_logits"])
         self.network = registry.create(
             network, classes=len(classes), frame_length=frame_length, **network_options
         )
+        # In a tuple, so that it is neither trained nor saved.
+        self._teacher = (teacher.eval(),) if teacher is not None else ()
+        self._teacher_logits = teacher_logits
+        self.terms = nn.ModuleList()
+        if teacher is not None or not any(
+            losses.known(term["name"]).needs_teacher for term in loss
+        ):
+            self._make_terms()
         self.accuracy = MulticlassAccuracy(len(classes), average="micro")
+
+    def _make_terms(self) -> None:
+        """The loss terms, with projections that fit what the two networks show."""
+        shape = (2, 2, self.hparams.frame_length)
+        example = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        self.network.eval()
+        with torch.no_grad():
+            student = outputs_of(self.network, example, attention=True)
+            teacher = None
+            for network in self._teacher:
+                teacher = outputs_of(network, example, attention=True)
+        self.network.train()
+        for term in self.hparams.loss:
+            self.terms.append(
+                losses.create(term["name"], student=student, teacher=teacher, **term["options"])
+            )
 
     def forward(self, iq: Tensor) -> Tensor:
         return self.network(iq)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        iq, label = batch
-        # Seeded by the step, so that a resumed run draws what an uninterrupted one would have.
-        generator = torch.Generator().manual_seed(
-            self.hparams.train["seed"] * 1_000_003 + self.global_step
-        )
-        logits = self(augment(iq, generator, **self.hparams.augment))
-        loss = torch.nn.functional.cross_entropy(logits, label)
+    def on_fit_start(self) -> None:
+        for network in self._teacher:
+            network.to(self.device)
+        if self._teacher_logits is not None:
+            self._teacher_logits = self._teacher_logits.to(self.device)
+
+    def on_train_epoch_start(self) -> None:
+        # Dropout draws from the global generator; this way a resumed run draws the same.
+        torch.manual_seed(self._mixed_seed(self.current_epoch))
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
+        iq, label, position = batch
+        generator = torch.Generator(self.device).manual_seed(self._mixed_seed(self.global_step))
+        iq = augment(iq, generator, **self.hparams.augment)
+        attention = any(term.needs_attention for term in self.terms)
+        student = outputs_of(self.network, iq, attention=attention)
+        teacher = self._teach(iq, position, attention)
+        loss = torch.zeros((), device=self.device)
+        for settings, term in zip(self.hparams.loss, self.terms, strict=True):
+            value = term(student, teacher, label)
+            loss = loss + settings["weight"] * value
+            if len(self.terms) > 1:
+                self.log(f"train_{settings['name']}", value, on_step=False, on_epoch=True)
         self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        iq, label = batch
-        logits = self(iq)
+    def _mixed_seed(self, step: int) -> int:
+        return self.hparams.seed * 1_000_003 + step + 1_000_000_007 * self.global_rank
+
+    def _teach(self, iq: Tensor, position: Tensor, attention: bool) -> Outputs | None:
+        if self._teacher_logits is not None:
+            return Outputs(self._teacher_logits[position])
+        for network in self._teacher:
+            with torch.no_grad():
+                return outputs_of(network, iq, attention=attention)
+        return None
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
+        iq, label, _ = batch
+        logits = self(iq).float()
         self.accuracy(logits, label)
-        self.log("val_loss", torch.nn.functional.cross_entropy(logits, label), prog_bar=True)
+        loss = nn.functional.cross_entropy(logits, label)
+        self.log("val_loss", loss, prog_bar=True, batch_size=len(label))
         self.log("val_accuracy", self.accuracy, prog_bar=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         settings = self.hparams.train
-        optimizer = torch.optim.AdamW(
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings["optimizer"]]
+        optimizer = kind(
             self.parameters(), lr=settings["learning_rate"], weight_decay=settings["weight_decay"]
         )
+        if settings["schedule"] == "constant":
+            return {"optimizer": optimizer}
+        if settings["schedule"] == "plateau":
+            schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer,
+                mode="min" if settings["monitor"] == "val_loss" else "max",
+                factor=settings["plateau_factor"],
+                patience=settings["plateau_patience"],
+            )
+            # Stepped by hand below: Lightning steps it after the checkpoint of the epoch was
+            # written, and a resumed run would miss that step.
+            config = {"scheduler": schedule, "interval": "epoch", "reduce_on_plateau": False}
+            return {"optimizer": optimizer, "lr_scheduler": config}
         total = int(self.trainer.estimated_stepping_batches)
-        warmup = max(1, round(total * settings["warmup_epochs"] / settings["epochs"]))
+        warmup = round(total * settings["warmup_epochs"] / settings["epochs"])
 
         def factor(step: int) -> float:
-            rising = (step + 1) / warmup
+            rising = (step + 1) / warmup if warmup else 1.0
             falling = 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0)))
             return min(rising, 1.0) * falling
 
@@ -131,3 +210,12 @@ class ClassifierModule(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        if not isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            scheduler.step(self.trainer.callback_metrics[self.hparams.train["monitor"]])

@@ -1,6 +1,6 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running a recipe from data to a measured model: generate, train, export, calibrate, measure.
+"""Running a recipe from data to measured networks: generate, train, distil, calibrate, measure.
 
 Every step leaves its result in the run's folder and is not done again, so a killed run goes on
 where it was.
@@ -9,91 +9,365 @@ where it was.
 from __future__ import annotations
 
 import dataclasses
-import json
 import platform
 import shutil
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import yaml
+
 from .datasets import registry as generators
-from .datasets.dataset_file import DataSetFile
+from .datasets.dataset_file import DataSetFile, training_split
 from .datasets.generate import generate
 from .errors import UserError
 from .files import replacing
-from .recipe import RECIPES, DataPart, Recipe, as_yaml
+from .recipe import RECIPES, DataPart, DataSection, Recipe
+from .records import read_record, write_record
 
 WORK = RECIPES.parent / "runs"
 RESULTS = RECIPES.parent / "results"
 MODELS = RECIPES.parents[1] / "models"
 
+RECORD = "record.json"
+_EVALUATION_BATCH = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Frames to train on, to watch and calibrate on, to measure on; files of runs, if any."""
+
+    training: Any
+    validation: Any
+    test: Any
+    runs: Path | None = None
+    test_runs: Path | None = None
+
 
 def run(
-    recipe: Recipe, command: str, *, work: Path = WORK, jobs: int = 1, publish: bool = False
-) -> dict[str, Any]:
-    """Do everything ``recipe`` says; returns the record, which also stands in ``record.json``.
+    recipe: Recipe,
+    command: str,
+    *,
+    work: Path = WORK,
+    jobs: int = 1,
+    only: Sequence[str] = (),
+    publish: bool = False,
+) -> list[dict[str, Any]]:
+    """Do everything ``recipe`` says; returns the records, one a member and seed.
 
-    ``command`` is how the run was asked for, kept in model and record. With ``publish`` the model
-    and its card are copied to ``models/`` and the record to ``training/results/``.
-    Raises UserError if the folder holds a run of a recipe that differs.
+    ``command`` is how the run was asked for, kept in models and records. ``only`` limits the run to
+    some members and to the teachers that they need. With ``publish`` the records go to
+    ``training/results/``, and the member that the recipe publishes to ``models/`` with its card.
+    Raises UserError if the folder holds a run with other settings.
     """
-    folder = work / f"{recipe.name}-{recipe.budget}"
-    folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, recipe)
-    data = {
-        part: _data_file(work / "data", recipe.data.generator, getattr(recipe.data, part), jobs)
-        for part in ("train", "runs", "test", "test_runs")
-    }
+    from .export import git_revision
 
-    from . import calibration, evaluate, export, training
+    wanted = _with_teachers(recipe, only or list(recipe.members))
+    revision = git_revision()  # now: by the end of a long run the checkout may have moved on
+    parts = prepare_data(recipe.data, work / "data", jobs)
+    folder = work / f"{recipe.name}-{recipe.budget}"
+    records = []
+    for member in (name for name in recipe.members if name in wanted):
+        for seed in recipe.seeds_of(member):
+            record = _run_member(recipe, member, seed, parts, folder, command, revision)
+            records.append(record)
+            if publish:
+                write_record(results_path(recipe, member, seed), record)
+    if recipe.publish and recipe.publish.member in wanted:
+        _ship(recipe, parts, folder, command, revision, publish)
+    return records
+
+
+def results_path(recipe: Recipe, member: str, seed: int) -> Path:
+    """Where the record of a run stands once it is published."""
+    return RESULTS / recipe.name / recipe.budget / f"{member}-s{seed}.json"
+
+
+def member_folder(folder: Path, member: str, seed: int) -> Path:
+    """The folder of one training within its recipe's ``folder``."""
+    return folder / f"{member}-s{seed}"
+
+
+def _with_teachers(recipe: Recipe, names: Sequence[str]) -> set[str]:
+    wanted: set[str] = set()
+    for name in names:
+        if name not in recipe.members:
+            raise UserError(
+                f"{recipe.name} has no member {name!r}; it has {', '.join(recipe.members)}"
+            )
+        while name:
+            wanted.add(name)
+            name = recipe.members[name].teacher
+    return wanted
+
+
+def prepare_data(data: DataSection, folder: Path, jobs: int) -> Parts:
+    """The parts of a recipe's data, generated in ``folder`` where they are not there yet."""
+    from .datasets.splits import split
+    from .training_data import Part, thinned
+
+    if data.file:
+        path = Path(data.file)
+        with DataSetFile(path) as file:
+            chosen = split(file, data.split, data.split_seed)
+            labels = file.z[:].astype(int)
+        kept = [_within(labels, part, data.snr) for part in vars(chosen).values()]
+        training, validation, test = (Part(path, part) for part in kept)
+        return Parts(thinned(training, data.train_share, 0), validation, test)
+
+    def made(part: DataPart | None) -> Path | None:
+        return part and _data_file(folder, data, part, jobs)
+
+    train, test = made(data.train), made(data.test)
+    with DataSetFile(train) as file:
+        kept, held = training_split(file, data.validation_share, data.split_seed or 0)
+    with DataSetFile(test) as file:
+        all_test = np.arange(len(file))
+    return Parts(
+        thinned(Part(train, kept), data.train_share, 0),
+        Part(train, held),
+        Part(test, all_test),
+        made(data.runs),
+        made(data.test_runs),
+    )
+
+
+def _within(labels: np.ndarray, chosen: np.ndarray, snr: list[int]) -> np.ndarray:
+    if not snr:
+        return chosen
+    chosen = chosen[(labels[chosen] >= snr[0]) & (labels[chosen] <= snr[1])]
+    if not len(chosen):
+        raise UserError(f"recipe key 'data.snr' is {snr}; no frame has such an SNR label")
+    return chosen
+
+
+def _data_file(folder: Path, data: DataSection, part: DataPart, jobs: int) -> Path:
+    """The data set file for ``part``, generated unless it is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = generators.create(data.generator).version
+    limits = f"-snr{data.snr[0]}to{data.snr[1]}" if data.snr else ""
+    path = folder / (
+        f"{data.generator}-v{number}-{part.speech}-s{part.seed}-n{part.frames_per_cell}"
+        f"-r{part.run_length}{limits}.h5"
+    )
+    if not path.is_file():
+        generate(
+            data.generator,
+            path,
+            frames_per_cell=part.frames_per_cell,
+            seed=part.seed,
+            split=part.speech,
+            run_length=part.run_length,
+            snr=(data.snr[0], data.snr[1]) if data.snr else None,
+            jobs=jobs,
+        )
+    return path
+
+
+def _run_member(
+    recipe: Recipe,
+    member: str,
+    seed: int,
+    parts: Parts,
+    base: Path,
+    command: str,
+    revision: str,
+) -> dict[str, Any]:
+    """Train and measure one member with one seed, or read the record of having done so."""
+    from . import calibration, training
+    from .complexity import keras_parameters, macs, parameters
+    from .evaluate import describe_data, measure
+    from .export import load_checkpoint
+    from .training_data import describe
+
+    folder = member_folder(base, member, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = _settings(recipe, member, seed)
+    _claim(folder, settings)
+    if (folder / RECORD).is_file():
+        return read_record(folder / RECORD)
+    teacher, cache, teacher_record = None, None, None
+    if name := recipe.members[member].teacher:
+        home = member_folder(base, name, recipe.seeds_of(name)[0])
+        teacher = load_checkpoint(_checkpoint(recipe, name, home)).network
+        teacher_record = read_record(home / RECORD)
+        cache = home / f"logits_of_{parts.training.path.stem}_{len(parts.training)}.pt"
+    started = time.monotonic()
+    checkpoint = training.fit(
+        training.Job(
+            recipe, member, seed, parts.training, parts.validation, command, teacher, cache
+        ),
+        folder,
+    )
+    seconds = time.monotonic() - started
+    with DataSetFile(parts.training.path) as data:
+        trained_on = describe(data.info)
+    module = load_checkpoint(checkpoint)
+    temperature = calibration.fit_temperature(
+        torch_logits(module, parts.validation), parts.validation.labels()[0]
+    )
+    # Exponent 1, no gain from a vote, is the cautious choice where there are no runs to fit it on.
+    fitted = calibration.Calibration(
+        temperature, 1.0, f"{len(parts.validation)} validation frames of {trained_on}"
+    )
+    write_record(folder / "calibration.json", dataclasses.asdict(fitted))
+    labels, snr = parts.test.labels()
+    with DataSetFile(parts.test.path) as data:
+        tested_on = describe_data(data)
+    network = module.network
+    record = {
+        "recipe": recipe.name,
+        "budget": recipe.budget,
+        "member": member,
+        "seed": seed,
+        "command": command,
+        "settings": settings,
+        "train_data": trained_on,
+        "train_frames": len(parts.training),
+        "validation_frames": len(parts.validation),
+        "parameters": parameters(network),
+        "keras_parameters": keras_parameters(network),
+        "macs": macs(network, module.hparams.frame_length),
+        "epochs": _epochs(folder),
+        "best_epoch": _best_epoch(checkpoint),
+        "train_seconds_last_start": round(seconds, 1),
+        "calibration": dataclasses.asdict(fitted),
+        "test": {
+            **measure(
+                torch_logits(module, parts.test),
+                labels,
+                snr,
+                module.hparams.classes,
+                temperature,
+                recipe.report.confusion_at,
+            ),
+            "data": tested_on,
+        },
+        "teacher": teacher_record
+        and {
+            "member": teacher_record["member"],
+            "seed": teacher_record["seed"],
+            "overall": teacher_record["test"]["overall"],
+        },
+        **surroundings(),
+        "git_rev": revision,
+    }
+    write_record(folder / RECORD, record)
+    return record
+
+
+def torch_logits(module: Any, part: Any) -> np.ndarray:
+    """Logits of a trained module for all frames of a part, ``(n, classes)`` float32."""
+    import torch
+
+    from .training_data import Frames
+
+    frames = Frames(part)
+    pieces = []
+    with torch.inference_mode():
+        for start in range(0, len(frames), _EVALUATION_BATCH):
+            index = torch.arange(start, min(start + _EVALUATION_BATCH, len(frames)))
+            pieces.append(module(frames[index][0]).float().numpy())
+    return np.concatenate(pieces)
+
+
+def _checkpoint(recipe: Recipe, member: str, folder: Path) -> Path:
+    from .training import BEST_CHECKPOINT, LAST_CHECKPOINT
+
+    keep = recipe.train_of(member).keep
+    return folder / (BEST_CHECKPOINT if keep == "best" else LAST_CHECKPOINT)
+
+
+def _epochs(folder: Path) -> int:
+    """How many epochs a finished training took."""
+    import torch
+
+    from .training import LAST_CHECKPOINT
+
+    return torch.load(folder / LAST_CHECKPOINT, weights_only=False, map_location="cpu")["epoch"] + 1
+
+
+def _best_epoch(checkpoint: Path) -> int:
+    """The epoch, from 1, after which the weights that are used stood."""
+    import torch
+
+    return torch.load(checkpoint, weights_only=False, map_location="cpu")["epoch"] + 1
+
+
+def _settings(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
+    """What decides the result of one training, its teacher's settings included."""
+    own = dataclasses.asdict(recipe.members[member])
+    del own["seeds"], own["train"], own["about"]
+    settings = {
+        "member": own,
+        "train": dataclasses.asdict(recipe.train_of(member)),
+        "seed": seed,
+        "data": dataclasses.asdict(recipe.data),
+        "augment": dataclasses.asdict(recipe.augment),
+    }
+    if name := recipe.members[member].teacher:
+        settings["teacher"] = _settings(recipe, name, recipe.seeds_of(name)[0])
+    return settings
+
+
+def _claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Note the settings in the folder, or refuse a folder that others have filled."""
+    note = folder / "settings.yaml"
+    text = yaml.safe_dump(settings, sort_keys=False)
+    if note.is_file() and note.read_text(encoding="utf-8") != text:
+        raise UserError(
+            f"{folder} holds a run with other settings (see its settings.yaml); "
+            "remove it or choose another folder with --work"
+        )
+    with replacing(note) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _ship(
+    recipe: Recipe, parts: Parts, base: Path, command: str, revision: str, publish: bool
+) -> None:
+    """Export the member that the recipe publishes, calibrate it on runs, measure it as a user's
+    machine would run it, and write its card."""
+    from . import calibration, evaluate, export
+    from .model_card import model_card
     from .onnx_models import frames_per_second, open_model
 
-    started = time.monotonic()
-    checkpoint = training.fit(recipe, data["train"], folder, command)
-    seconds = time.monotonic() - started
-    module = export.load_checkpoint(checkpoint)
-    onnx_file = folder / f"{recipe.model_name}.onnx"
+    chosen = recipe.publish
+    folder = member_folder(base, chosen.member, recipe.seeds_of(chosen.member)[0])
+    trained = read_record(folder / RECORD)
+    module = export.load_checkpoint(_checkpoint(recipe, chosen.member, folder))
+    onnx_file = folder / f"{chosen.model_name}.onnx"
     export.export(module, onnx_file)
-
-    fitted = calibration.fit(open_model(str(onnx_file)), data["runs"])
-    write_json(folder / "calibration.json", dataclasses.asdict(fitted))
+    fitted = calibration.fit(open_model(str(onnx_file)), parts.runs)
+    write_record(folder / "calibration.json", dataclasses.asdict(fitted))
     export.export(module, onnx_file, fitted)
-    test = evaluate.evaluate(open_model(str(onnx_file)), data["test"])
+    test = evaluate.evaluate(open_model(str(onnx_file)), parts.test.path)
     accuracy = {key: test[key] for key in ("overall", "by_snr")}
     export.export(module, onnx_file, fitted, accuracy)
     model = open_model(str(onnx_file))
     test["model"] = evaluate.describe_model(model)
-
-    with DataSetFile(data["train"]) as file:
-        train_frames, described = len(file), evaluate.describe_data(file)
     record = {
-        "recipe": recipe.name,
-        "budget": recipe.budget,
+        **{key: trained[key] for key in ("recipe", "budget", "member", "seed", "settings")},
         "command": command,
-        "settings": dataclasses.asdict(recipe),
-        "train_data": f"{described['generator']} seed {described['seed']} speech "
-        f"{described['speech']}",
-        "train_frames": train_frames,
-        "parameters": sum(p.numel() for p in module.network.parameters()),
+        "about": recipe.about,
+        "train_data": trained["train_data"],
+        "train_frames": trained["train_frames"],
+        "parameters": trained["parameters"],
         "bytes": onnx_file.stat().st_size,
         "frame_length": model.input_size,
         "samples_per_symbol": list(model.samples_per_symbol),
         "calibration": dataclasses.asdict(fitted),
         "test": test,
-        "decisions": evaluate.evaluate_runs(model, data["test_runs"])["decisions"],
+        "decisions": evaluate.evaluate_runs(model, parts.test_runs)["decisions"],
         "frames_per_second": frames_per_second(model),
-        "train_seconds_last_start": round(seconds, 1),
-        "hardware": hardware(),
-        "versions": {
-            name: version(name) for name in ("torch", "lightning", "onnx", "onnxruntime", "numpy")
-        },
-        "git_rev": export.git_revision(),
+        **surroundings(),
+        "git_rev": revision,
     }
-    write_json(folder / "record.json", record)
-    from .model_card import model_card
-
-    card = folder / f"{recipe.model_name}.md"
+    write_record(folder / "model.json", record)
+    card = folder / f"{chosen.model_name}.md"
     limits = generators.create(recipe.data.generator).limits
     with replacing(card) as temporary:
         temporary.write_text(model_card(record, recipe.about, limits), encoding="utf-8")
@@ -101,17 +375,16 @@ def run(
         for source, target in (
             (onnx_file, MODELS / onnx_file.name),
             (card, MODELS / card.name),
-            (folder / "record.json", RESULTS / f"{recipe.model_name}.json"),
+            (folder / "model.json", RESULTS / f"{chosen.model_name}.json"),
         ):
             with replacing(target) as temporary:
                 shutil.copyfile(source, temporary)
-    return record
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` as JSON, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+def surroundings() -> dict[str, Any]:
+    """The hardware and the versions that a record names."""
+    names = ("torch", "lightning", "onnx", "onnxruntime", "numpy")
+    return {"hardware": hardware(), "versions": {name: version(name) for name in names}}
 
 
 def hardware() -> str:
@@ -123,36 +396,3 @@ def hardware() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def _claim(folder: Path, recipe: Recipe) -> None:
-    """Note the recipe in the folder, or refuse a folder that another recipe has filled."""
-    note = folder / "recipe.yaml"
-    text = as_yaml(recipe)
-    if note.is_file() and note.read_text(encoding="utf-8") != text:
-        raise UserError(
-            f"{folder} holds a run with other settings (see its recipe.yaml); "
-            "remove it or choose another folder with --work"
-        )
-    with replacing(note) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _data_file(folder: Path, name: str, part: DataPart, jobs: int) -> Path:
-    """The data set file for ``part``, generated unless it is there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    number = generators.create(name).version
-    path = folder / (
-        f"{name}-v{number}-{part.speech}-s{part.seed}-n{part.frames_per_cell}-r{part.run_length}.h5"
-    )
-    if not path.is_file():
-        generate(
-            name,
-            path,
-            frames_per_cell=part.frames_per_cell,
-            seed=part.seed,
-            split=part.speech,
-            run_length=part.run_length,
-            jobs=jobs,
-        )
-    return path

@@ -1,14 +1,16 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recipes: one YAML file says everything that an experiment needs.
+"""Recipes: one YAML file an experiment, read strictly, with budgets and overrides.
 
-Unknown keys and impossible values are refused by name. A recipe may define budgets: named sets of
-overrides in the dotted form of ``--set`` (``train.epochs: 2``).
+A recipe names its data, its members (one network trained in one way each: a teacher, a student from
+scratch, distilled students) and the seeds that they are trained with. A misspelt key or an
+impossible value is refused by name; there are no silent defaults for what is not understood.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,26 +37,28 @@ class DataPart:
 
 @dataclass(frozen=True)
 class DataSection:
-    """``validation_share`` of the training passes is held out to watch the training.
+    """Either ``generator`` with ``train`` and ``test``, or ``file`` with ``split``.
 
-    ``runs`` are for fitting temperature and fusion exponent; ``test`` and ``test_runs`` are only
-    ever measured on.
+    A generated ``test`` part is another seed with other speech, and ``validation_share`` of the
+    training passes is held out; ``split`` names one of the presets by which a data set file (an
+    imported genuine one, say) is parted, with ``split_seed`` in place of the preset's. ``snr`` is
+    the lowest and highest SNR label used. ``train_share`` keeps so much of the training frames,
+    evenly from all cells. ``runs`` are for fitting temperature and fusion exponent, ``test`` and
+    ``test_runs`` are only ever measured on; without ``runs`` the temperature is fitted on the
+    validation frames.
     """
 
-    generator: str
-    train: DataPart
-    runs: DataPart
-    test: DataPart
-    test_runs: DataPart
+    generator: str = ""
+    file: str = ""
+    split: str = ""
+    split_seed: int | None = None
+    snr: list[int] = field(default_factory=list)
+    train: DataPart | None = None
+    test: DataPart | None = None
+    runs: DataPart | None = None
+    test_runs: DataPart | None = None
     validation_share: float = 0.05
-
-
-@dataclass(frozen=True)
-class NetworkSection:
-    """``options`` go to the network by keyword."""
-
-    name: str
-    options: dict[str, Any] = field(default_factory=dict)
+    train_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,38 +67,110 @@ class AugmentSection:
     ``±carrier_offset`` (cycles a sample), a receiver's low-pass filter in a share
     ``receiver_filter`` of the frames."""
 
-    rotation: bool = True
-    conjugation: bool = True
+    rotation: bool = False
+    conjugation: bool = False
     carrier_offset: float = 0.0
     receiver_filter: float = 0.0
 
 
 @dataclass(frozen=True)
 class TrainSection:
-    """AdamW with a linear warm-up and a cosine to zero; ``ema_decay`` 0 turns averaging off."""
+    """How a network is trained; every member may override every key.
+
+    ``schedule``: "cosine" to zero after a linear warm-up, "plateau" (times ``plateau_factor`` after
+    ``plateau_patience`` epochs in which ``monitor`` did not improve) or "constant".
+    ``early_stopping`` ends a run after so many such epochs, 0 never does. ``keep`` takes the "best"
+    weights by ``monitor`` or the "last". ``ema_decay`` 0 turns the averaging of weights off.
+    ``precision``, ``accelerator`` and ``devices`` are Lightning's; ``threads`` is PyTorch's.
+    """
 
     epochs: int
     batch_size: int = 256
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warmup_epochs: float = 1.0
-    ema_decay: float = 0.999
-    seed: int = 0
+    weight_decay: float = 0.0
+    optimizer: str = "adam"
+    schedule: str = "cosine"
+    warmup_epochs: float = 0.0
+    plateau_patience: int = 5
+    plateau_factor: float = 0.5
+    early_stopping: int = 0
+    monitor: str = "val_loss"
+    keep: str = "best"
+    ema_decay: float = 0.0
+    precision: str = "32-true"
+    accelerator: str = "cpu"
+    devices: int = 1
     threads: int = 1
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """One experiment. ``model_name`` names the exported file; ``about`` opens the model card."""
+class LossTerm:
+    """One term of a loss; ``options`` go to it by keyword."""
 
     name: str
+    weight: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network and the way it is trained; ``options`` go to the network by keyword.
+
+    ``teacher`` names the member that must be trained before and whose outputs the loss may use;
+    its first seed serves all. ``seeds`` uses only so many of the recipe's seeds. ``train`` holds
+    what differs from the recipe's section of that name.
+    """
+
+    network: str
+    options: dict[str, Any] = field(default_factory=dict)
+    teacher: str = ""
+    loss: list[LossTerm] = field(default_factory=lambda: [LossTerm("cross_entropy")])
+    train: dict[str, Any] = field(default_factory=dict)
+    seeds: int | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class PublishSection:
+    """Which member, of the first seed, is shipped, and as what."""
+
+    member: str
     model_name: str
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """What the records are to show: ``gains`` are pairs of members (the gain of the first over the
+    second, paired by seed), ``bands`` and ``confusion_at`` are SNR labels."""
+
+    gains: list[list] = field(default_factory=list)
+    bands: list[list] = field(default_factory=list)
+    confusion_at: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment. ``about`` says what it is; a model card opens with it."""
+
+    name: str
     about: str
     data: DataSection
-    network: NetworkSection
     train: TrainSection
+    members: dict[str, Member]
+    seeds: list[int]
     augment: AugmentSection = AugmentSection()
+    report: ReportSection = ReportSection()
+    publish: PublishSection | None = None
     budget: str = "paper"
+
+    def train_of(self, member: str) -> TrainSection:
+        """The training settings of a member, its own over the recipe's."""
+        own = self.members[member].train
+        return _build(TrainSection, dataclasses.asdict(self.train) | own, f"members.{member}.train")
+
+    def seeds_of(self, member: str) -> list[int]:
+        """The seeds that a member is trained with."""
+        return self.seeds[: self.members[member].seeds]
 
 
 def find(name: str) -> Path:
@@ -118,12 +194,7 @@ def load(path: str | Path, budget: str = "paper", overrides: list[str] | None = 
     Raises UserError, naming the file and the key, for whatever cannot be used.
     """
     path = Path(path)
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(document, dict):
-        raise UserError(f"{path}: is not a mapping")
+    document = _read(path)
     budgets = document.pop("budgets", {})
     if budget not in BUDGETS:
         raise UserError(f"budget {budget!r} is not one of {', '.join(BUDGETS)}")
@@ -148,10 +219,33 @@ def as_yaml(recipe: Recipe) -> str:
     return yaml.safe_dump(dataclasses.asdict(recipe), sort_keys=False)
 
 
+def _read(path: Path) -> dict:
+    """The mapping in a recipe file; one that ``extends`` another is laid over it.
+
+    Its sections take the place of the other's (budgets each for itself), and its ``changes`` are
+    dotted keys set in the other.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise UserError(f"{path}: is not a mapping")
+    if "extends" not in document:
+        return document
+    base = _read(find(document.pop("extends")))
+    for key, value in document.pop("changes", {}).items():
+        _set(base, key, value)
+    budgets = base.pop("budgets", {}) | document.pop("budgets", {})
+    return base | document | {"budgets": budgets}
+
+
 def _set(document: dict, dotted: str, value: Any) -> None:
     *parents, last = dotted.split(".")
     for parent in parents:
-        document = document.setdefault(parent, {})
+        if document.get(parent) is None:
+            document[parent] = {}
+        document = document[parent]
         if not isinstance(document, dict):
             raise UserError(f"recipe key {dotted!r}: {parent} is not a section")
     document[last] = value
@@ -162,7 +256,7 @@ def _build(kind: type, values: Any, where: str) -> Any:
     if not isinstance(values, Mapping):
         raise UserError(f"recipe key {where!r} is not a section")
     fields = {entry.name: entry for entry in dataclasses.fields(kind)}
-    types = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind)
     for key in values:
         if key not in fields:
             raise UserError(
@@ -178,15 +272,28 @@ def _build(kind: type, values: Any, where: str) -> Any:
             ):
                 raise UserError(f"recipe key {full!r} is missing")
             continue
-        made[name] = _convert(types[name], values[name], full)
+        made[name] = _convert(hints[name], values[name], full)
     return kind(**made)
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        (kind,) = (option for option in typing.get_args(kind) if option is not types.NoneType)
     if dataclasses.is_dataclass(kind):
         return _build(kind, value, where)
-    if typing.get_origin(kind) is dict:
-        kind = dict
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is list:
+        if not isinstance(value, list):
+            raise UserError(f"recipe key {where!r} is {value!r}, which is not a list")
+        return [_convert(inner[0], item, f"{where}.{at}") for at, item in enumerate(value)]
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise UserError(f"recipe key {where!r} is not a section")
+        if inner[1] is Any:
+            return dict(value)
+        return {key: _convert(inner[1], item, _join(where, key)) for key, item in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     # YAML 1.1 reads 2e-3 as text.
@@ -205,22 +312,116 @@ def _join(where: str, name: Any) -> str:
 
 
 def _check(recipe: Recipe) -> None:
-    train, data = recipe.train, recipe.data
+    _check_data(recipe.data)
     limits = [
-        ("train.epochs", train.epochs, 1, 100000),
-        ("train.batch_size", train.batch_size, 2, 1 << 20),
-        ("train.learning_rate", train.learning_rate, 1e-8, 10.0),
-        ("train.weight_decay", train.weight_decay, 0.0, 10.0),
-        ("train.warmup_epochs", train.warmup_epochs, 0.0, float(train.epochs)),
-        ("train.ema_decay", train.ema_decay, 0.0, 0.999999),
-        ("train.seed", train.seed, 0, 2**31 - 1),
-        ("train.threads", train.threads, 1, 1024),
         ("augment.carrier_offset", recipe.augment.carrier_offset, 0.0, 0.5),
         ("augment.receiver_filter", recipe.augment.receiver_filter, 0.0, 1.0),
-        ("data.validation_share", data.validation_share, 0.001, 0.9),
-        ("data.runs.run_length", data.runs.run_length, 1, 128),
-        ("data.test_runs.run_length", data.test_runs.run_length, 1, 128),
     ]
+    _check_limits(limits)
+    _check_train(recipe.train, "train")
+    if not recipe.members:
+        raise UserError("recipe key 'members' names no network")
+    if not recipe.seeds or len(set(recipe.seeds)) != len(recipe.seeds):
+        raise UserError(f"recipe key 'seeds' is {recipe.seeds}; it must name different seeds")
+    _check_limits([("seeds", seed, 0, 2**31 - 1) for seed in recipe.seeds])
+    before: list[str] = []
+    for name, member in recipe.members.items():
+        where = f"members.{name}"
+        if not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
+            raise UserError(f"recipe key {where!r}: a name has letters, digits, '_', '-' and '.'")
+        if member.teacher and member.teacher not in before:
+            raise UserError(
+                f"recipe key '{where}.teacher' is {member.teacher!r}, which is no member listed "
+                "before it"
+            )
+        if not member.loss:
+            raise UserError(f"recipe key '{where}.loss' is empty")
+        if member.seeds is not None:
+            _check_limits([(f"{where}.seeds", member.seeds, 1, len(recipe.seeds))])
+        _check_train(recipe.train_of(name), f"{where}.train")
+        before.append(name)
+    _check_report(recipe)
+
+
+def _check_data(data: DataSection) -> None:
+    if bool(data.generator) == bool(data.file):
+        raise UserError("recipe key 'data' needs one of generator and file")
+    parts = {name: getattr(data, name) for name in ("train", "test", "runs", "test_runs")}
+    if data.file:
+        for name, part in parts.items():
+            if part is not None:
+                raise UserError(f"recipe key 'data.{name}' is for generated data, not for a file")
+        if not data.split:
+            raise UserError("recipe key 'data.split' is missing: a file must be parted")
+    else:
+        if data.split:
+            raise UserError("recipe key 'data.split' is for a file, not for generated data")
+        for name in ("train", "test"):
+            if parts[name] is None:
+                raise UserError(f"recipe key 'data.{name}' is missing")
+        if (data.runs is None) != (data.test_runs is None):
+            raise UserError("recipe keys 'data.runs' and 'data.test_runs' come together")
+    if data.snr and (len(data.snr) != 2 or data.snr[0] > data.snr[1]):
+        raise UserError(f"recipe key 'data.snr' is {data.snr}; it must be [lowest, highest]")
+    _check_limits(
+        [
+            ("data.validation_share", data.validation_share, 0.001, 0.9),
+            ("data.train_share", data.train_share, 1e-4, 1.0),
+            *(
+                (f"data.{name}.run_length", parts[name].run_length, 1, 128)
+                for name in ("runs", "test_runs")
+                if parts[name] is not None
+            ),
+        ]
+    )
+
+
+def _check_train(train: TrainSection, where: str) -> None:
+    _check_limits(
+        [
+            (f"{where}.epochs", train.epochs, 1, 100000),
+            (f"{where}.batch_size", train.batch_size, 2, 1 << 20),
+            (f"{where}.learning_rate", train.learning_rate, 1e-8, 10.0),
+            (f"{where}.weight_decay", train.weight_decay, 0.0, 10.0),
+            (f"{where}.warmup_epochs", train.warmup_epochs, 0.0, float(train.epochs)),
+            (f"{where}.plateau_patience", train.plateau_patience, 0, 100000),
+            (f"{where}.plateau_factor", train.plateau_factor, 0.001, 0.999),
+            (f"{where}.early_stopping", train.early_stopping, 0, 100000),
+            (f"{where}.ema_decay", train.ema_decay, 0.0, 0.999999),
+            (f"{where}.devices", train.devices, 1, 1024),
+            (f"{where}.threads", train.threads, 1, 1024),
+        ]
+    )
+    for key, value, known in (
+        ("optimizer", train.optimizer, ("adam", "adamw")),
+        ("schedule", train.schedule, ("cosine", "plateau", "constant")),
+        ("monitor", train.monitor, ("val_loss", "val_accuracy")),
+        ("keep", train.keep, ("best", "last")),
+        ("precision", train.precision, ("32-true", "bf16-mixed", "16-mixed")),
+        ("accelerator", train.accelerator, ("cpu", "gpu", "auto")),
+    ):
+        if value not in known:
+            raise UserError(
+                f"recipe key '{where}.{key}' is {value!r}; it must be one of {', '.join(known)}"
+            )
+    if train.warmup_epochs > 0 and train.schedule != "cosine":
+        raise UserError(f"recipe key '{where}.warmup_epochs' goes with the cosine schedule only")
+
+
+def _check_report(recipe: Recipe) -> None:
+    for at, pair in enumerate(recipe.report.gains):
+        if len(pair) != 2 or any(name not in recipe.members for name in pair):
+            raise UserError(f"recipe key 'report.gains.{at}' is {pair}; it must name two members")
+    for at, band in enumerate(recipe.report.bands):
+        if len(band) != 2 or not all(isinstance(edge, int) for edge in band) or band[0] > band[1]:
+            raise UserError(f"recipe key 'report.bands.{at}' is {band}; it must be [low, high]")
+    if recipe.publish and recipe.publish.member not in recipe.members:
+        raise UserError(f"recipe key 'publish.member' is {recipe.publish.member!r}, no member")
+    if recipe.publish and recipe.data.runs is None:
+        raise UserError("recipe key 'publish' needs data.runs and data.test_runs to calibrate on")
+
+
+def _check_limits(limits: list[tuple[str, float, float, float]]) -> None:
     for key, value, low, high in limits:
         if not low <= value <= high:
             raise UserError(f"recipe key {key!r} is {value}; it must lie in {low} to {high}")

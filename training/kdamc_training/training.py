@@ -1,6 +1,6 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training one network by Lightning: data in batches, checkpoints, resume, logs."""
+"""Training one member of a recipe by Lightning: checkpoints, resume, logs."""
 
 from __future__ import annotations
 
@@ -8,147 +8,187 @@ import dataclasses
 import logging
 import sys
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
-import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+)
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor, nn
 
-from .datasets.dataset_file import DataSetFile, rms_normalised, training_split
+from .datasets.dataset_file import DataSetFile
+from .distillation import registry as losses
 from .lightning_module import ClassifierModule
-from .recipe import Recipe
+from .recipe import AugmentSection, Recipe, TrainSection
+from .training_data import MEMORY_LIMIT, FrameData, Frames, Part, describe
 
 LAST_CHECKPOINT = "last.ckpt"
-_BLOCK = 65536
+BEST_CHECKPOINT = "best.ckpt"
+FINISHED = "finished"
+"""Name of the file that says that a folder's training is over."""
+
+_TEACHER_BATCH = 256
 
 
-class FrameBatches(Dataset):
-    """Frames in memory, given out a whole batch at a time.
+@dataclass(frozen=True)
+class Job:
+    """One training: ``member`` of ``recipe`` with ``seed``, on which frames.
 
-    An item is asked for by an index array and is (``(m, 2, L)`` float32 of RMS 1, ``(m)`` int64).
+    ``teacher`` is the trained teacher's network, if the member has one; its logits are kept in
+    ``teacher_cache`` if they do not change from epoch to epoch. ``command`` is how the run was
+    asked for.
     """
 
-    def __init__(self, frames: np.ndarray, labels: np.ndarray) -> None:
-        self._frames = torch.from_numpy(frames)
-        self._labels = torch.from_numpy(labels.astype(np.int64))
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        return self._frames[index], self._labels[index]
-
-
-class EpochSampler(Sampler):
-    """Index arrays of ``batch_size``, shuffled anew each epoch by (seed, epoch) alone.
-
-    Lightning tells it the epoch, so a resumed run sees the batches it would have seen. With
-    ``seed`` None the order is that of the data and the last batch may be short.
-    """
-
-    def __init__(self, count: int, batch_size: int, seed: int | None) -> None:
-        self._count, self._batch_size, self._seed = count, batch_size, seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        if self._seed is None:
-            return -(-self._count // self._batch_size)
-        return max(1, self._count // self._batch_size)
-
-    def __iter__(self):
-        if self._seed is None:
-            order = torch.arange(self._count)
-        else:
-            shuffled = np.random.default_rng([self._seed, self._epoch]).permutation(self._count)
-            order = torch.from_numpy(shuffled)
-        for batch in range(len(self)):
-            yield order[batch * self._batch_size : (batch + 1) * self._batch_size]
+    recipe: Recipe
+    member: str
+    seed: int
+    training: Part
+    validation: Part
+    command: str
+    teacher: nn.Module | None = None
+    teacher_cache: Path | None = None
+    memory_limit: int = MEMORY_LIMIT
 
 
-def load_split(path: Path, validation_share: float, seed: int) -> tuple[FrameBatches, FrameBatches]:
-    """Training and validation frames of a data set file, split by pass."""
-    with DataSetFile(path) as data:
-        kept, held = training_split(data, validation_share, seed)
-        frames = np.empty(data.x.shape, np.float32)
-        for start in range(0, len(data), _BLOCK):
-            frames[start : start + _BLOCK] = rms_normalised(data.x[start : start + _BLOCK])
-        labels = data.y[:]
-    return FrameBatches(frames[kept], labels[kept]), FrameBatches(frames[held], labels[held])
-
-
-def fit(
-    recipe: Recipe, train_file: Path, folder: Path, command: str, callbacks: list[Callback] = ()
-) -> Path:
-    """Train after ``recipe`` on ``train_file``; returns the last checkpoint, in ``folder``.
+def fit(job: Job, folder: Path, callbacks: Sequence[Callback] = ()) -> Path:
+    """Train ``job`` in ``folder``; returns the checkpoint with the weights to use.
 
     If ``folder`` holds a checkpoint the run goes on from the end of its last whole epoch, and the
-    result is that of an uninterrupted run. Losses and accuracies go to ``metrics.csv``.
+    result is that of an uninterrupted run. Losses and accuracies go to ``metrics.csv`` and to
+    TensorBoard's event files. On several devices frames are dealt out batch by batch.
     """
-    torch.set_num_threads(recipe.train.threads)
-    lightning.seed_everything(recipe.train.seed, verbose=False)
+    train = job.recipe.train_of(job.member)
+    result = folder / (BEST_CHECKPOINT if train.keep == "best" else LAST_CHECKPOINT)
+    if (folder / FINISHED).is_file():
+        return result
+    torch.set_num_threads(train.threads)
+    lightning.seed_everything(job.seed, verbose=False)
     _quiet()
-    training, validation = load_split(train_file, recipe.data.validation_share, recipe.train.seed)
-    with DataSetFile(train_file) as data:
-        info, frame_length = data.info, data.frame_length
-    module = ClassifierModule(
-        network=recipe.network.name,
-        network_options=recipe.network.options,
-        classes=list(info.classes),
-        frame_length=frame_length,
-        train=dataclasses.asdict(recipe.train),
-        augment=dataclasses.asdict(recipe.augment),
-        describes={
-            "dataset": f"{info.generator} seed {info.seed} speech {info.speech}",
-            "samples_per_symbol": list(info.samples_per_symbol),
-            "recipe": recipe.name,
-            "budget": recipe.budget,
-            "command": command,
-        },
-    )
+    data = FrameData(job.training, job.validation, train.batch_size, job.seed, job.memory_limit)
+    module = _module(job, train, data.training)
     last = folder / LAST_CHECKPOINT
-    keep = ModelCheckpoint(
-        dirpath=folder,
-        filename=Path(LAST_CHECKPOINT).stem,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
-    averaging = []
-    if recipe.train.ema_decay > 0:
-        averaging = [EMAWeightAveraging(decay=recipe.train.ema_decay)]
     trainer = lightning.Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_epochs=recipe.train.epochs,
-        # The averaging must see the end of an epoch before its checkpoint is written.
-        callbacks=[*averaging, keep, *callbacks],
-        logger=CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1000),
+        accelerator=train.accelerator,
+        devices=train.devices,
+        # Spawned processes run this training; "ddp" would run the whole command line again.
+        strategy="auto" if train.devices == 1 else "ddp_spawn",
+        use_distributed_sampler=False,
+        precision=train.precision,
+        max_epochs=train.epochs,
+        callbacks=[*_callbacks(train, folder), *callbacks],
+        logger=[
+            CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1000),
+            TensorBoardLogger(folder, name="", version="", default_hp_metric=False),
+        ],
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
-        deterministic=True,
+        deterministic=train.accelerator == "cpu",
     )
-    size = recipe.train.batch_size
     trainer.fit(
         module,
-        DataLoader(
-            training,
-            sampler=EpochSampler(len(training), size, recipe.train.seed),
-            batch_size=None,
-        ),
-        DataLoader(validation, sampler=EpochSampler(len(validation), 1024, None), batch_size=None),
+        datamodule=data,
         ckpt_path=last if last.is_file() else None,
+        weights_only=False,
     )
     if trainer.interrupted:
         raise KeyboardInterrupt
-    return last
+    (folder / FINISHED).touch()
+    return result
+
+
+def _module(job: Job, train: TrainSection, training: Frames) -> ClassifierModule:
+    recipe, member = job.recipe, job.recipe.members[job.member]
+    with DataSetFile(job.training.path) as data:
+        info, frame_length = data.info, data.frame_length
+    logits = None
+    if job.teacher is not None and _teaches_by_logits(job):
+        logits = _teacher_logits(job.teacher, training, job.teacher_cache)
+    return ClassifierModule(
+        network=member.network,
+        network_options=member.options,
+        classes=list(info.classes),
+        frame_length=frame_length,
+        loss=[dataclasses.asdict(term) for term in member.loss],
+        train=dataclasses.asdict(train),
+        seed=job.seed,
+        augment=dataclasses.asdict(recipe.augment),
+        describes={
+            "dataset": describe(info),
+            "samples_per_symbol": list(info.samples_per_symbol),
+            "recipe": recipe.name,
+            "member": job.member,
+            "teacher": member.teacher,
+            "budget": recipe.budget,
+            "command": job.command,
+        },
+        teacher=job.teacher,
+        teacher_logits=logits,
+    )
+
+
+def _callbacks(train: TrainSection, folder: Path) -> list[Callback]:
+    mode = "min" if train.monitor == "val_loss" else "max"
+    callbacks: list[Callback] = []
+    if train.ema_decay > 0:
+        # The averaging must see the end of an epoch before its checkpoint is written.
+        callbacks.append(EMAWeightAveraging(decay=train.ema_decay))
+    if train.early_stopping:
+        callbacks.append(EarlyStopping(train.monitor, patience=train.early_stopping, mode=mode))
+    if train.keep == "best":
+        # Before the last checkpoint, which keeps this one's memory of the best value.
+        callbacks.append(
+            ModelCheckpoint(
+                dirpath=folder,
+                filename=Path(BEST_CHECKPOINT).stem,
+                monitor=train.monitor,
+                mode=mode,
+                save_weights_only=True,
+                enable_version_counter=False,
+                save_on_train_epoch_end=True,
+            )
+        )
+    callbacks.append(
+        ModelCheckpoint(
+            dirpath=folder,
+            filename=Path(LAST_CHECKPOINT).stem,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+    )
+    return callbacks
+
+
+def _teaches_by_logits(job: Job) -> bool:
+    """Whether the teacher's logits for a frame are all that is needed and never change."""
+    terms = [losses.known(term.name) for term in job.recipe.members[job.member].loss]
+    return job.recipe.augment == AugmentSection() and not any(
+        term.needs_features or term.needs_attention for term in terms
+    )
+
+
+def _teacher_logits(teacher: nn.Module, training: Frames, cache: Path | None) -> Tensor:
+    """The teacher's logits ``(n, classes)`` for all training frames, kept in ``cache``."""
+    if cache is not None and cache.is_file():
+        return torch.load(cache)
+    teacher.eval()
+    pieces = []
+    with torch.inference_mode():
+        for start in range(0, len(training), _TEACHER_BATCH):
+            positions = torch.arange(start, min(start + _TEACHER_BATCH, len(training)))
+            pieces.append(teacher(training[positions][0]))
+    logits = torch.cat(pieces).clone()
+    if cache is not None:
+        torch.save(logits, cache)
+    return logits
 
 
 def _quiet() -> None:

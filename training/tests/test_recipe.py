@@ -36,6 +36,35 @@ def test_overrides_win_over_the_budget():
         ("data.train.hop=3", r"'data\.train\.hop' is unknown"),
         ("name.inner=3", "name is not a section"),
         ("rotation", "not of the form key=value"),
+        ("train.schedule=step", r"'train\.schedule' is 'step'"),
+        ("train.schedule=plateau", r"'train\.warmup_epochs' goes with the cosine"),
+        ("train.precision=8", r"'train\.precision' is 8"),
+        ("members={}", "'members' names no network"),
+        ("members.student.netwrk=a", r"'members\.student\.netwrk' is unknown"),
+        ("members.student.train={epoch: 3}", r"'members\.student\.train\.epoch' is unknown"),
+        ("members.student.train={epochs: 0}", r"'members\.student\.train\.epochs' is 0"),
+        ("members.student.teacher=other", r"'members\.student\.teacher' is 'other'"),
+        ("members.student.teacher=student", r"'members\.student\.teacher' is 'student'"),
+        ("members.student.loss=[]", r"'members\.student\.loss' is empty"),
+        ("members.student.loss=[{nam: a}]", r"'members\.student\.loss\.0\.nam' is unknown"),
+        ("members.student.loss=cross_entropy", "is not a list"),
+        ("members.student.seeds=2", r"'members\.student\.seeds' is 2"),
+        ("members={'a/b': {network: plain_conv}}", r"'members\.a/b'"),
+        ("seeds=[]", "'seeds' is"),
+        ("seeds=[1, 1]", "'seeds' is"),
+        ("seeds=[-1]", "'seeds' is -1"),
+        ("data.file=a.h5", "needs one of generator and file"),
+        ("data.generator=", "'data.generator' is None"),
+        ("data.split=edge", r"'data\.split' is for a file"),
+        ("data.runs=null", "come together"),
+        ("data.test=null", r"'data\.test' is missing"),
+        ("data.snr=[3]", r"'data\.snr' is \[3\]"),
+        ("data.train_share=0", r"'data\.train_share' is 0"),
+        ("data={file: a.h5}", r"'data\.split' is missing"),
+        ("data={file: a.h5, split: edge}", "'publish' needs"),
+        ("report.gains=[[student, other]]", r"'report\.gains\.0'"),
+        ("report.bands=[[3, 1]]", r"'report\.bands\.0'"),
+        ("publish.member=other", r"'publish\.member' is 'other'"),
     ],
 )
 def test_what_cannot_be_used_is_named(override, says):
@@ -46,7 +75,7 @@ def test_what_cannot_be_used_is_named(override, says):
 def test_a_missing_key_is_named(tmp_path):
     text = PLAIN.read_text().replace("  generator: rml2016.10a\n", "")
     (tmp_path / "r.yaml").write_text(text)
-    with pytest.raises(UserError, match=r"'data\.generator' is missing"):
+    with pytest.raises(UserError, match="one of generator and file"):
         recipe.load(tmp_path / "r.yaml")
 
 
@@ -69,3 +98,27 @@ def test_a_recipe_written_out_reads_back_the_same(tmp_path):
     (tmp_path / "r.yaml").write_text(recipe.as_yaml(first).replace("budget: smoke\n", ""))
     again = recipe.load(tmp_path / "r.yaml")
     assert recipe.as_yaml(again).replace("paper", "smoke") == recipe.as_yaml(first)
+
+
+def test_a_recipe_that_extends_another_is_laid_over_it(tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        "extends: plain/rml2016.10a\n"
+        "name: other\n"
+        "changes: {train.epochs: 9, members.student.options: {widths: [8, 8, 8, 8]}}\n"
+        "seeds: [4, 5]\n"
+        "budgets: {smoke: {train.batch_size: 8}}\n"
+    )
+    loaded = recipe.load(tmp_path / "r.yaml")
+    assert (loaded.name, loaded.seeds, loaded.train.epochs) == ("other", [4, 5], 9)
+    assert loaded.members["student"].options == {"widths": [8, 8, 8, 8]}
+    assert loaded.data == recipe.load(PLAIN).data
+    # A budget takes the place of the one it is named after; the others stay.
+    assert recipe.load(tmp_path / "r.yaml", "smoke").train.epochs == 9
+    assert recipe.load(tmp_path / "r.yaml", "reduced").data.train.frames_per_cell == 600
+
+
+def test_a_member_overrides_how_all_are_trained():
+    loaded = recipe.load(PLAIN, "smoke", ["members.student.train={epochs: 5, keep: best}"])
+    assert loaded.train.epochs == 2
+    own = loaded.train_of("student")
+    assert (own.epochs, own.keep, own.batch_size) == (5, "best", 64)

@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training: augmentation, resuming after a kill, and the way from checkpoint to ONNX."""
 
+import csv
 import json
 import math
+import shutil
 
+import h5py
 import numpy as np
 import onnx
 import pytest
@@ -12,24 +15,35 @@ import torch
 from gnuradio.kdamc import contract
 from kdamc_training import evaluate, export, recipe, training
 from kdamc_training.calibration import Calibration
+from kdamc_training.datasets.dataset_file import DataSetFile, training_split
 from kdamc_training.errors import UserError
 from kdamc_training.lightning_module import augment
+from kdamc_training.networks import registry as networks
 from kdamc_training.onnx_models import open_model
+from kdamc_training.training_data import EpochSampler, Frames, Part, thinned
 from lightning.pytorch.callbacks import Callback
 
 OVERRIDES = [
     "train.epochs=3",
     "train.batch_size=64",
     "train.learning_rate=0.01",
-    "train.ema_decay=0.9",
     "train.warmup_epochs=0.5",
-    "network.options={kernels: [5, 3], strides: [2, 2], widths: [8, 8]}",
+    "members.student.options={kernels: [5, 3], strides: [2, 2], widths: [8, 8]}",
 ]
+AVERAGED = ["train.ema_decay=0.9"]
 NOTHING = {"rotation": False, "conjugation": False, "carrier_offset": 0.0, "receiver_filter": 0.0}
 
 
-def toy_recipe():
-    return recipe.load(recipe.find("plain/rml2016.10a"), "smoke", OVERRIDES)
+def toy_recipe(*changes):
+    return recipe.load(recipe.find("plain/rml2016.10a"), "smoke", [*OVERRIDES, *AVERAGED, *changes])
+
+
+def toy_job(path, *changes, member="student", **settings):
+    """A job on the toy file with 400 frames held out."""
+    with DataSetFile(path) as data:
+        kept, held = training_split(data, 0.14, 0)
+    parts = Part(path, kept), Part(path, held)
+    return training.Job(toy_recipe(*changes), member, 0, *parts, "made by a test", **settings)
 
 
 def noise(n=64, length=128):
@@ -81,30 +95,170 @@ def test_the_receiver_filter_takes_high_frequencies_and_keeps_rms():
 
 
 class Kill(Callback):
-    """Ends a run as a kill would: after the first steps of the second epoch."""
+    """Ends a run as a kill would: after the first steps of the given epoch."""
+
+    def __init__(self, epoch=1):
+        self.epoch = epoch
 
     def on_train_batch_end(self, trainer, module, outputs, batch, index):
-        if trainer.current_epoch == 1 and index == 2:
+        if trainer.current_epoch == self.epoch and index == 2:
             raise KeyboardInterrupt
 
 
-def test_a_killed_run_goes_on_to_the_same_result(toy_file, tmp_path):
+PLATEAU = [
+    "train.schedule=plateau",
+    "train.warmup_epochs=0",
+    "train.plateau_patience=0",
+    "train.plateau_factor=0.01",
+    "train.ema_decay=0",
+    "train.keep=best",
+    "train.early_stopping=2",
+    "train.epochs=8",
+    "train.learning_rate=0.1",
+]
+DISTILLED = [
+    "members={teacher: {network: plain_conv}, student: {network: dropping, teacher: teacher, "
+    "loss: [{name: cross_entropy}, {name: response, weight: 0.5, options: {temperature: 4}}]}}",
+]
+
+
+@networks.register("dropping")
+class Dropping(torch.nn.Module):
+    """A network whose training draws from the global generator."""
+
+    def __init__(self, *, classes, frame_length):
+        super().__init__()
+        self.body = networks.create("plain_conv", classes=classes, frame_length=frame_length)
+        self.dropout = torch.nn.Dropout(0.3)
+
+    def forward(self, iq):
+        return self.body(self.dropout(iq))
+
+
+def teacher_of(path):
+    with DataSetFile(path) as data:
+        length, count = data.frame_length, len(data.info.classes)
+    torch.manual_seed(5)
+    return networks.create("plain_conv", classes=count, frame_length=length)
+
+
+@pytest.mark.parametrize(
+    ("changes", "taught", "epoch"),
+    [([], False, 1), (PLATEAU, False, 4), (DISTILLED, True, 1)],
+    ids=["cosine and averaging", "plateau, early stopping and best weights", "distilled"],
+)
+def test_a_killed_run_goes_on_to_the_same_result(toy_file, tmp_path, changes, taught, epoch):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for folder in (whole, parts):
-        folder.mkdir()
-    expected = torch.load(training.fit(toy_recipe(), toy_file, whole, "c"), weights_only=False)
+
+    def fit(folder, *callbacks):
+        folder.mkdir(exist_ok=True)
+        teacher = teacher_of(toy_file) if taught else None
+        return training.fit(toy_job(toy_file, *changes, teacher=teacher), folder, callbacks)
+
+    expected = torch.load(fit(whole), weights_only=False)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        training.fit(toy_recipe(), toy_file, parts, "c", [Kill()])
+        fit(parts, Kill(epoch))
     assert (parts / training.LAST_CHECKPOINT).is_file()
-    resumed = torch.load(training.fit(toy_recipe(), toy_file, parts, "c"), weights_only=False)
-    assert resumed["epoch"] == expected["epoch"] == 2
+    assert not (parts / training.FINISHED).is_file()
+    resumed = torch.load(fit(parts), weights_only=False)
+    assert resumed["epoch"] == expected["epoch"]
     for name, value in expected["state_dict"].items():
         torch.testing.assert_close(resumed["state_dict"][name], value, rtol=0, atol=0)
+    ends = [
+        torch.load(folder / training.LAST_CHECKPOINT, weights_only=False)["epoch"]
+        for folder in (whole, parts)
+    ]
+    assert ends[0] == ends[1]
+    # A third start changes nothing.
+    before = (parts / training.LAST_CHECKPOINT).stat().st_mtime_ns
+    fit(parts)
+    assert (parts / training.LAST_CHECKPOINT).stat().st_mtime_ns == before
+
+
+def test_the_plateau_lowers_the_rate_and_early_stopping_ends_the_run(toy_file, tmp_path):
+    training.fit(toy_job(toy_file, *PLATEAU, "train.epochs=40"), tmp_path)
+    last = torch.load(tmp_path / training.LAST_CHECKPOINT, weights_only=False)
+    assert last["epoch"] + 1 < 40
+    assert last["optimizer_states"][0]["param_groups"][0]["lr"] < 0.1
+    with (tmp_path / "metrics.csv").open() as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file) if row["val_loss"]]
+    best = torch.load(tmp_path / training.BEST_CHECKPOINT, weights_only=False)["epoch"]
+    assert best == int(np.argmin(losses))
+    assert len(losses) == best + 1 + 2
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+
+
+def test_a_distilled_student_learns_from_its_teacher_alone(toy_file, tmp_path):
+    """With no other term a student comes to say what its teacher says."""
+    changes = [
+        "members={teacher: {network: plain_conv}, student: {network: plain_conv, "
+        "teacher: teacher, loss: [{name: response, options: {temperature: 2}}]}}",
+        "augment={}",
+        "train.ema_decay=0",
+        "train.epochs=8",
+    ]
+    teacher = teacher_of(toy_file)
+    for parameter in teacher.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    before = [parameter.clone() for parameter in teacher.parameters()]
+    cache = tmp_path / "logits.pt"
+    job = toy_job(toy_file, *changes, teacher=teacher, teacher_cache=cache)
+    student = export.load_checkpoint(training.fit(job, tmp_path))
+    frames = noise(512, 32)
+    with torch.no_grad():
+        says, said = student(frames).argmax(dim=1), teacher(frames).argmax(dim=1)
+    assert (says == said).float().mean() > 0.8
+    assert len(said.unique()) > 1
+    for parameter, old in zip(teacher.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter, old, rtol=0, atol=0)
+    assert torch.load(cache).shape == (len(job.training), 3)
+
+
+def test_frames_streamed_from_the_file_are_those_in_memory(toy_file, tmp_path):
+    with DataSetFile(toy_file) as data:
+        x = data.x[:]
+    chunked = tmp_path / "chunked.h5"
+    shutil.copyfile(toy_file, chunked)
+    with h5py.File(chunked, "a") as file:
+        del file["X"]
+        file.create_dataset("X", data=x, chunks=(7, 2, 32))
+    index = torch.from_numpy(np.random.default_rng(1).permutation(900))
+    for path in (toy_file, chunked):
+        part = Part(path, np.arange(5, 2000, 2)[:900])
+        held, streamed = Frames(part)[index], Frames(part, limit=0)[index]
+        for one, other in zip(held, streamed, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_a_share_of_the_frames_is_taken_from_every_cell(toy_file):
+    whole = Part(toy_file, np.arange(2880))
+    few = thinned(whole, 0.05, 0)
+    y, z = few.labels()
+    counts = np.unique(y * 100 + z, return_counts=True)[1]
+    assert len(few) == 144 and (counts == 24).all()
+    assert thinned(whole, 1.0, 0) is whole
+
+
+def test_two_processes_train_together(toy_file, tmp_path):
+    job = toy_job(toy_file, "train.devices=2", "train.ema_decay=0")
+    module = export.load_checkpoint(training.fit(job, tmp_path))
+    state = torch.load(tmp_path / training.LAST_CHECKPOINT, weights_only=False)
+    # As many steps as one process takes, each on half of a batch.
+    assert state["global_step"] == 3 * (len(job.training) // 64)
+    frames, labels, _ = Frames(job.validation)[torch.arange(len(job.validation))]
+    with torch.no_grad():
+        assert (module(frames).argmax(dim=1) == labels).float().mean() > 0.8
+
+
+def test_every_frame_is_dealt_to_one_process():
+    samplers = [EpochSampler(1000, 100, 3, rank, 2) for rank in range(2)]
+    dealt = torch.cat([torch.cat(list(sampler)) for sampler in samplers])
+    assert sorted(dealt.tolist()) == list(range(1000))
 
 
 @pytest.fixture
 def trained(toy_file, tmp_path):
-    return export.load_checkpoint(training.fit(toy_recipe(), toy_file, tmp_path, "made by a test"))
+    return export.load_checkpoint(training.fit(toy_job(toy_file), tmp_path))
 
 
 def test_from_checkpoint_to_a_measured_model(trained, toy_file, tmp_path):

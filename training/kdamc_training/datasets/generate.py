@@ -92,6 +92,7 @@ def generate(
     split: str = "train",
     run_length: int = 0,
     classes: Sequence[str] | None = None,
+    snr: tuple[int, int] | None = None,
     jobs: int = 1,
     progress: bool = True,
 ) -> int:
@@ -99,7 +100,8 @@ def generate(
 
     The bytes depend on every argument but ``jobs`` and ``progress`` (and on the versions of GNU
     Radio, NumPy and espeak-ng). Cells are written class by class, SNR labels rising; ``classes``
-    limits them to some classes (the file still lists all, so that an index means the same).
+    limits them to some classes (the file still lists all, so that an index means the same), ``snr``
+    (lowest, highest) to some SNR labels; a cell is the same with and without such limits.
     Finished cells are kept beside ``path`` until the file is complete: a run that was killed goes
     on where it was. Raises UserError for a name, split, class or number that cannot be used, and
     for a disk that is full or read-only.
@@ -120,15 +122,24 @@ def generate(
     for wanted in classes or ():
         if wanted not in generator.classes:
             raise UserError(f"no class {wanted!r} in {name}; known: {', '.join(generator.classes)}")
+    low, high = snr or (generator.snr_labels[0], generator.snr_labels[-1])
+    snr_labels = [label for label in generator.snr_labels if low <= label <= high]
+    if not snr_labels:
+        raise UserError(
+            f"snr {low}:{high} holds no SNR label of {name}, which has {generator.snr_labels[0]} to "
+            f"{generator.snr_labels[-1]}"
+        )
     requests = [
         CellRequest(name, class_index, snr_label, frames_per_cell, seed, split, run_length)
         for class_index, class_name in enumerate(generator.classes)
         if not classes or class_name in classes
-        for snr_label in generator.snr_labels
+        for snr_label in snr_labels
     ]
     options: dict = {"frames_per_cell": frames_per_cell, "run_length": run_length}
     if classes:
         options["classes"] = sorted(set(classes))
+    if snr:
+        options["snr"] = [low, high]
     info = DataSetInfo(
         classes=generator.classes,
         sample_rate=generator.sample_rate,

@@ -53,14 +53,20 @@ def names() -> list[str]:
     return sorted(_losses)
 
 
+def known(name: str) -> type[Loss]:
+    """The loss called ``name``; raises UserError with the known names if there is none."""
+    if name not in _losses:
+        raise UserError(f"no loss named {name!r}; known: {', '.join(names())}")
+    return _losses[name]
+
+
 def create(name: str, *, student: Outputs, teacher: Outputs | None, **options: Any) -> Loss:
     """A new loss; raises UserError for an unknown name, options that it does not take, or networks
     that do not show what it needs."""
-    if name not in _losses:
-        raise UserError(f"no loss named {name!r}; known: {', '.join(names())}")
-    if _losses[name].needs_teacher and teacher is None:
+    kind = known(name)
+    if kind.needs_teacher and teacher is None:
         raise UserError(f"loss {name} needs a teacher")
     try:
-        return _losses[name](student=student, teacher=teacher, **options)
+        return kind(student=student, teacher=teacher, **options)
     except (TypeError, ValueError) as error:
         raise UserError(f"loss {name}: {error}") from error

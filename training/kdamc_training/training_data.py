@@ -1,0 +1,177 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Frames for training: in memory where they fit, else streamed from the data set file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from .datasets.dataset_file import DataSetFile, DataSetInfo, rms_normalised, split_by_pass
+
+MEMORY_LIMIT = 4 << 30
+"""Bytes of float32 frames above which they are streamed."""
+
+_BLOCK = 65536
+_VALIDATION_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some frames of a data set file: sorted indices."""
+
+    path: Path
+    chosen: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Class indices and SNR labels, ``(n)`` int64 each."""
+        with DataSetFile(self.path) as data:
+            return (
+                data.y[:][self.chosen].astype(np.int64),
+                data.z[:][self.chosen].astype(np.int64),
+            )
+
+
+def thinned(part: Part, share: float, seed: int) -> Part:
+    """About ``share`` of the frames of ``part``, evenly from all cells, frame by frame."""
+    if share >= 1.0:
+        return part
+    y, z = part.labels()
+    (kept,) = split_by_pass(np.arange(len(part)), y * 256 + z, [share], seed)
+    return Part(part.path, part.chosen[kept])
+
+
+class Frames(Dataset):
+    """Frames of a part with their class, given out a whole batch at a time.
+
+    An item is asked for by an index array ``(m)`` of positions in the part and is (frames
+    ``(m, 2, L)`` float32 of RMS 1, class ``(m)`` int64, the positions). Frames beyond ``limit``
+    bytes stay in the file, which the system pages in and out; files in HDF5 chunks are read piece
+    by piece, which is slow.
+    """
+
+    def __init__(self, part: Part, limit: int = MEMORY_LIMIT) -> None:
+        self._part = part
+        self._labels = torch.from_numpy(part.labels()[0])
+        with DataSetFile(part.path) as data:
+            _, rows, length = data.x.shape
+            self._streamed = 4 * len(part) * rows * length > limit
+            if not self._streamed:
+                self._frames = _in_memory(data, part.chosen)
+        self._open: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if not self._streamed:
+            return self._frames[index], self._labels[index], index
+        rows = self._part.chosen[index.numpy()]
+        if self._open is None:
+            # Opened on first use, so that each process has its own.
+            self._open = _mapped(self._part.path)
+        order = np.argsort(rows)
+        frames = np.empty((len(rows), *self._open.shape[1:]), np.float32)
+        frames[order] = self._open[rows[order]]
+        return torch.from_numpy(rms_normalised(frames)), self._labels[index], index
+
+
+def _in_memory(data: DataSetFile, chosen: np.ndarray) -> Tensor:
+    frames = np.empty((len(chosen), *data.x.shape[1:]), np.float32)
+    for start in range(0, len(data), _BLOCK):
+        low, high = np.searchsorted(chosen, [start, start + _BLOCK])
+        if low < high:
+            block = data.x[start : start + _BLOCK]
+            frames[low:high] = rms_normalised(block[chosen[low:high] - start])
+    return torch.from_numpy(frames)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """X of a data set file as an array that is read where it is touched."""
+    with DataSetFile(path) as data:
+        offset = data.x.id.get_offset()
+        if offset is not None:
+            return np.memmap(path, data.x.dtype, "r", offset, data.x.shape)
+    return DataSetFile(path).x
+
+
+class EpochSampler(Sampler):
+    """Index arrays of ``batch_size``, shuffled anew each epoch by (seed, epoch) alone.
+
+    Lightning tells it the epoch, so a resumed run sees the batches it would have seen. With
+    ``seed`` None the order is that of the data and the last batch may be short. Of ``world``
+    processes each is given its share of every batch.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, seed: int | None, rank: int = 0, world: int = 1
+    ) -> None:
+        self._count, self._batch_size, self._seed = count, batch_size, seed
+        self._rank, self._world = rank, world
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        if self._seed is None:
+            return -(-self._count // self._batch_size)
+        return max(1, self._count // self._batch_size)
+
+    def __iter__(self):
+        if self._seed is None:
+            order = torch.arange(self._count)
+        else:
+            shuffled = np.random.default_rng([self._seed, self._epoch]).permutation(self._count)
+            order = torch.from_numpy(shuffled)
+        for batch in range(len(self)):
+            whole = order[batch * self._batch_size : (batch + 1) * self._batch_size]
+            yield whole[self._rank :: self._world]
+
+
+class FrameData(lightning.LightningDataModule):
+    """Training and validation frames, shuffled by ``seed``; every process sees all validation."""
+
+    def __init__(
+        self,
+        training: Part,
+        validation: Part,
+        batch_size: int,
+        seed: int,
+        limit: int = MEMORY_LIMIT,
+    ) -> None:
+        super().__init__()
+        self.training, self.validation = Frames(training, limit), Frames(validation, limit)
+        self._batch_size, self._seed = batch_size, seed
+
+    def train_dataloader(self) -> DataLoader:
+        sampler = EpochSampler(
+            len(self.training),
+            self._batch_size,
+            self._seed,
+            self.trainer.global_rank,
+            self.trainer.world_size,
+        )
+        return DataLoader(self.training, sampler=sampler, batch_size=None)
+
+    def val_dataloader(self) -> DataLoader:
+        sampler = EpochSampler(len(self.validation), _VALIDATION_BATCH, None)
+        return DataLoader(self.validation, sampler=sampler, batch_size=None)
+
+
+def describe(info: DataSetInfo) -> str:
+    """One line that names a data set file in models and records."""
+    return " ".join(
+        text
+        for text in (info.generator, f"seed {info.seed}", info.speech and f"speech {info.speech}")
+        if text
+    )
