@@ -15,7 +15,11 @@ from kdamc_training import networks as networks
 from kdamc_training.networks import registry
 
 # Smaller than the published ones where those are large; the graph is of the same kind.
-OPTIONS: dict[str, dict] = {}
+OPTIONS: dict[str, dict] = {
+    "vtcnn2": {"filters": (16, 8), "hidden": 16},
+    "resnet_edge": {"filters": 8, "hidden": 16},
+    "inceptionnet": {"filters": 8, "hidden": 16},
+}
 
 CLASSES = 11
 FRAME_LENGTH = 64

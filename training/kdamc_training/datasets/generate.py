@@ -126,8 +126,8 @@ def generate(
     snr_labels = [label for label in generator.snr_labels if low <= label <= high]
     if not snr_labels:
         raise UserError(
-            f"snr {low}:{high} holds no SNR label of {name}, which has {generator.snr_labels[0]} to "
-            f"{generator.snr_labels[-1]}"
+            f"snr {low}:{high} holds no SNR label of {name}, which has "
+            f"{generator.snr_labels[0]} to {generator.snr_labels[-1]}"
         )
     requests = [
         CellRequest(name, class_index, snr_label, frames_per_cell, seed, split, run_length)

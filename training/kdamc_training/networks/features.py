@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -29,3 +31,23 @@ def polar_features(iq: Tensor) -> Tensor:
     cosine = torch.cat([none, now_i * past_i + now_q * past_q], dim=2)
     sine = torch.cat([none, now_q * past_i - now_i * past_q], dim=2)
     return torch.cat([iq, amplitude, cosine, sine], dim=1)
+
+
+def amplitude_phase(iq: Tensor) -> Tensor:
+    """Amplitude, and phase in half turns, ``(n, 2, L)`` to ``(n, 2, L)``.
+
+    The phase lies in [-1, 1] and is 0 where the sample is 0. Half turns are our choice, so that
+    both are of the order of 1 for frames of RMS 1. It is made of arcs up to an eighth of a turn,
+    as ONNX up to opset 17 has an arc tangent of one argument only, and one of Q / I alone would
+    lose half the circle.
+    """
+    i, q = iq[:, 0], iq[:, 1]
+    width, height = i.abs(), q.abs()
+    steep = height > width
+    # Division by the longer side is safe but at 0, where the tiny divisor gives an arc of 0.
+    longer = torch.maximum(width, height).clamp_min(torch.finfo(iq.dtype).tiny)
+    arc = torch.atan(torch.minimum(width, height) / longer) / math.pi
+    arc = torch.where(steep, 0.5 - arc, arc)
+    arc = torch.where(i < 0, 1.0 - arc, arc)
+    phase = torch.where(q < 0, -arc, arc)
+    return torch.stack([torch.sqrt(i * i + q * q + _TINY), phase], dim=1)
