@@ -3,3 +3,4 @@
 """Losses, one file each, and the registry that names them. Importing it imports torch."""
 
 from . import cross_entropy as cross_entropy
+from . import response as response
