@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Networks, one file each, and the registry that names them. Importing it imports torch."""
 
+from . import crosstlnet as crosstlnet
 from . import ibcnn as ibcnn
 from . import inceptionnet as inceptionnet
 from . import mld_student as mld_student
