@@ -18,6 +18,7 @@ from kdamc_training.networks import registry
 OPTIONS: dict[str, dict] = {
     "vtcnn2": {"filters": (16, 8), "hidden": 16},
     "resnet_edge": {"filters": 8, "hidden": 16},
+    "resnet_lstm": {"states": 16},
     "inceptionnet": {"filters": 8, "hidden": 16},
 }
 

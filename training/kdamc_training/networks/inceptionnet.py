@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .registry import register
+from .same_convolution import same_convolution
 from .vtcnn2 import HiddenLayerClassifier
 
 
@@ -30,13 +31,10 @@ class _Inception(nn.Module):
 
         self.short = nn.Sequential(*reduce())
         self.middle = nn.Sequential(
-            *reduce(), nn.Conv2d(filters, filters, (1, 3), padding=(0, 1)), nn.ReLU(inplace=True)
+            *reduce(), *same_convolution(filters, filters, (1, 3)), nn.ReLU(inplace=True)
         )
         self.long = nn.Sequential(
-            *reduce(),
-            nn.ZeroPad2d((3, 4, 0, 0)),
-            nn.Conv2d(filters, filters, (1, 8)),
-            nn.ReLU(inplace=True),
+            *reduce(), *same_convolution(filters, filters, (1, 8)), nn.ReLU(inplace=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:

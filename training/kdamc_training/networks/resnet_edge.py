@@ -15,15 +15,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .registry import register
+from .same_convolution import same_convolution
 from .vtcnn2 import HiddenLayerClassifier
-
-
-def _convolution(inputs: int, outputs: int, width: int) -> nn.Sequential:
-    """Convolution over time that keeps the length, an even width with the odd zero at the end."""
-    return nn.Sequential(
-        nn.ZeroPad2d(((width - 1) // 2, width // 2, 0, 0)),
-        nn.Conv2d(inputs, outputs, (1, width)),
-    )
 
 
 class _Residual(nn.Module):
@@ -32,9 +25,9 @@ class _Residual(nn.Module):
     def __init__(self, filters: int, last: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _convolution(filters, filters, 8),
+            *same_convolution(filters, filters, (1, 8)),
             nn.ReLU(inplace=True),
-            _convolution(filters, filters, last),
+            *same_convolution(filters, filters, (1, last)),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,7 +52,7 @@ class ResNetEdge(HiddenLayerClassifier):
     ) -> None:
         body = nn.Sequential(
             nn.ZeroPad2d((2, 2, 0, 0)),
-            _convolution(1, filters, 8),
+            *same_convolution(1, filters, (1, 8)),
             nn.ReLU(inplace=True),
             _Residual(filters, 8),
             _Residual(filters, 3),

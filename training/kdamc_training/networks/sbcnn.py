@@ -20,26 +20,16 @@ import torch
 from torch import Tensor, nn
 
 from .registry import register
-
-Kernel = tuple[int, int]
-"""Height (over I and Q) and width (over time)."""
+from .same_convolution import Kernel, same_convolution
 
 
 def convolution(inputs: int, outputs: int, kernel: Kernel) -> nn.Sequential:
-    """Convolution that keeps height and width, batch norm, ReLU.
-
-    An even kernel gets the odd zero after the data, as in Keras; torch pads both sides alike
-    itself, which takes no copy of the input.
-    """
-    before = [(size - 1) // 2 for size in kernel]
-    after = [size // 2 for size in kernel]
-    layers: list[nn.Module] = []
-    if before == after:
-        layers.append(nn.Conv2d(inputs, outputs, kernel, padding=(before[0], before[1])))
-    else:
-        layers.append(nn.ZeroPad2d((before[1], after[1], before[0], after[0])))
-        layers.append(nn.Conv2d(inputs, outputs, kernel))
-    return nn.Sequential(*layers, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+    """Convolution that keeps height and width, batch norm, ReLU."""
+    return nn.Sequential(
+        *same_convolution(inputs, outputs, kernel),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
 
 
 class Residual(nn.Module):
