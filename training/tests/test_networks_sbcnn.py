@@ -54,6 +54,11 @@ def test_picture_has_256_levels_and_lets_gradients_through():
     assert logits.grad[0, logits[0].argsort()[12]].item() == pytest.approx(1 / spans[0].item())
 
 
+def test_picture_of_bfloat16_logits_has_exact_levels():
+    levels = 255 * picture(torch.tensor([[0.0, 1.0, 2.0, 3.0]], dtype=torch.bfloat16)).flatten()
+    torch.testing.assert_close(levels, torch.tensor([0.0, 85.0, 170.0, 255.0]))
+
+
 def test_picture_of_equal_logits_is_black():
     assert picture(torch.full((2, 5), 3.0)).eq(0).all()
 

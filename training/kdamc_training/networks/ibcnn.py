@@ -29,8 +29,10 @@ _TINY = 1e-6
 def picture(logits: Tensor) -> Tensor:
     """Logits ``(n, classes)`` as 8-bit pictures ``(n, 1, classes, 1)`` of 256 levels in [0, 1].
 
-    The gradient takes rounding for the identity (straight-through).
+    The gradient takes rounding for the identity (straight-through). The result is float32 for
+    logits of lower precision too, which could not tell the levels apart.
     """
+    logits = logits.float()
     least = logits.amin(dim=1, keepdim=True)
     span = logits.amax(dim=1, keepdim=True) - least
     exact = (_LEVELS - 1) * (logits - least) / (span + _TINY)
