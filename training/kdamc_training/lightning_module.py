@@ -139,13 +139,13 @@ class ClassifierModule(lightning.LightningModule):
         if self._teacher_logits is not None:
             self._teacher_logits = self._teacher_logits.to(self.device)
 
-    def on_train_epoch_start(self) -> None:
-        # Dropout draws from the global generator; this way a resumed run draws the same.
-        torch.manual_seed(self._mixed_seed(self.current_epoch))
-
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         iq, label, position = batch
-        generator = torch.Generator(self.device).manual_seed(self._mixed_seed(self.global_step))
+        # Seeded by the step, augmentation and what draws from the global generator (dropout), so
+        # that a resumed run draws what an uninterrupted one would have.
+        seed = self._mixed_seed(self.global_step)
+        torch.manual_seed(seed)
+        generator = torch.Generator(self.device).manual_seed(seed)
         iq = augment(iq, generator, **self.hparams.augment)
         attention = any(term.needs_attention for term in self.terms)
         student = outputs_of(self.network, iq, attention=attention)

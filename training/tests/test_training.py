@@ -135,6 +135,15 @@ class Dropping(torch.nn.Module):
         return self.body(self.dropout(iq))
 
 
+class Contrary(torch.nn.Module):
+    """Tells the toy's classes by how samples go with the one before, and names each wrongly."""
+
+    def forward(self, iq):
+        step = (iq[:, :, 1:] * iq[:, :, :-1]).sum(dim=1).mean(dim=1, keepdim=True)
+        # Noise goes by none, the high tone by some, the low one by all: it calls them 0, 1, 2.
+        return -40 * (step - torch.tensor([0.0, 0.2, 0.8])).square()
+
+
 def teacher_of(path):
     with DataSetFile(path) as data:
         length, count = data.frame_length, len(data.info.classes)
@@ -197,20 +206,15 @@ def test_a_distilled_student_learns_from_its_teacher_alone(toy_file, tmp_path):
         "train.ema_decay=0",
         "train.epochs=8",
     ]
-    teacher = teacher_of(toy_file)
-    for parameter in teacher.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    before = [parameter.clone() for parameter in teacher.parameters()]
+    teacher = Contrary()
     cache = tmp_path / "logits.pt"
     job = toy_job(toy_file, *changes, teacher=teacher, teacher_cache=cache)
     student = export.load_checkpoint(training.fit(job, tmp_path))
-    frames = noise(512, 32)
+    frames, label, _ = Frames(job.validation)[torch.arange(len(job.validation))]
     with torch.no_grad():
         says, said = student(frames).argmax(dim=1), teacher(frames).argmax(dim=1)
+    assert (said == label).float().mean() < 0.5
     assert (says == said).float().mean() > 0.8
-    assert len(said.unique()) > 1
-    for parameter, old in zip(teacher.parameters(), before, strict=True):
-        torch.testing.assert_close(parameter, old, rtol=0, atol=0)
     assert torch.load(cache).shape == (len(job.training), 3)
 
 
