@@ -3,11 +3,14 @@
 """Networks, one file each, and the registry that names them. Importing it imports torch."""
 
 from . import cldnn as cldnn
+from . import clst as clst
 from . import cnn_lstm as cnn_lstm
 from . import cnniq as cnniq
 from . import crosstlnet as crosstlnet
 from . import ibcnn as ibcnn
 from . import inceptionnet as inceptionnet
+from . import kd_cnn as kd_cnn
+from . import kd_mobilenet as kd_mobilenet
 from . import lstm2 as lstm2
 from . import mcldnn as mcldnn
 from . import mld_student as mld_student
