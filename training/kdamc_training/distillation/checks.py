@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
+
+from torch import Tensor
 
 from ..networks.outputs import Outputs
 
@@ -37,6 +40,13 @@ def same_classes(student: Outputs, teacher: Outputs) -> int:
     if classes != others:
         raise ValueError(f"the student has {classes} classes, the teacher {others}")
     return classes
+
+
+def both_show(what: str, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> None:
+    """Raises ValueError if one of the networks shows no ``what``."""
+    for who, shown in (("student", student), ("teacher", teacher)):
+        if not shown:
+            raise ValueError(f"the {who} shows no {what}")
 
 
 def _is_number(value: Any) -> bool:
