@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kdamc_training import distillation as distillation
 from kdamc_training.distillation import registry
+from kdamc_training.distillation.dist import pearson_distance
 from kdamc_training.distillation.logit_standardisation import standardise
 from kdamc_training.errors import UserError
 from kdamc_training.networks.outputs import Outputs
@@ -22,6 +23,9 @@ LABEL = torch.tensor([1, 2])
 LOGIT_LOSSES = [
     ("response", {"temperature": 3.0}),
     ("response", {"temperature": 2.0, "standardise": True}),
+    ("dist", {}),
+    ("skd", {}),
+    ("dkd", {}),
 ]
 scales = st.floats(0.2, 5.0)
 shifts = st.floats(-5.0, 5.0)
@@ -111,6 +115,110 @@ def test_standardised_response_by_hand():
     assert found == pytest.approx(4.0 * sum(rows) / 2, rel=1e-5)
 
 
+def pearson_distances(student, teacher):
+    """One minus the correlation of each row."""
+    pairs = zip(student, teacher, strict=True)
+    return [1.0 - np.corrcoef(s, t)[0, 1] for s, t in pairs]
+
+
+@pytest.mark.parametrize(("inter", "intra"), [(1.0, 1.0), (2.0, 0.0), (0.0, 3.0)])
+def test_dist_by_hand(inter, intra):
+    # Three frames: the columns of two would all correlate by 1 or -1.
+    student, teacher = [*STUDENT, [0.0, 0.5, 0.2]], [*TEACHER, [1.0, 3.0, 2.0]]
+    mine = np.array([softmax(row, 1.5) for row in student])
+    theirs = np.array([softmax(row, 1.5) for row in teacher])
+    rows = sum(pearson_distances(mine, theirs)) / 3
+    columns = sum(pearson_distances(mine.T, theirs.T)) / 3
+    expected = inter * rows + intra * columns
+    found = value("dist", student, teacher, inter=inter, intra=intra)
+    assert found == pytest.approx(expected, rel=1e-5)
+    squared = value("dist", student, teacher, inter=inter, intra=intra, squared_temperature=True)
+    assert squared == pytest.approx(2.25 * expected, rel=1e-5)
+
+
+def test_pearson_distance_in_plain_numbers():
+    """1, 2, 3 against 1, 3, 2: products 1, 0, 0 about the mean, squares 2 and 2; 1 - 1 / 2."""
+    student = torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
+    teacher = torch.tensor([[1.0, 3.0, 2.0], [10.0, 20.0, 30.0]])
+    assert pearson_distance(student, teacher).item() == pytest.approx((0.5 + 2.0) / 2)
+
+
+def test_pearson_distance_of_constant_rows():
+    constant, rising = torch.full((1, 3), 0.2), torch.tensor([[0.1, 0.2, 0.7]])
+    assert pearson_distance(constant, rising).item() == 1.0
+    assert pearson_distance(rising, constant).item() == 0.0
+
+
+@settings(deadline=None, max_examples=30)
+@given(share=st.floats(0.1, 1.0))
+def test_dist_knows_no_scale_or_shift_of_posteriors(share):
+    """A posterior mixed with an even one is scaled and shifted."""
+    student, teacher = random_logits(seed=1).softmax(dim=1), random_logits(seed=2)
+    mixed = share * student + (1.0 - share) / 5
+    reference = value("dist", student.log().tolist(), teacher.tolist(), temperature=1.0)
+    found = value("dist", mixed.log().tolist(), teacher.tolist(), temperature=1.0)
+    assert found == pytest.approx(reference, rel=1e-4)
+
+
+def test_dist_of_one_frame_is_between_classes_only():
+    student, teacher = STUDENT[:1], TEACHER[:1]
+    found = value("dist", student, teacher)
+    assert found == pytest.approx(value("dist", student, teacher, intra=0.0))
+    assert found > 0.0
+
+
+@pytest.mark.parametrize(("kl_weight", "mse_weight"), [(0.5, 0.5), (2.0, 0.0), (0.0, 3.0)])
+def test_skd_by_hand(kl_weight, mse_weight):
+    pairs = list(zip(TEACHER, STUDENT, strict=True))
+    divergence = sum(kl(softmax(t, 4.0), softmax(s, 4.0)) for t, s in pairs) / 2
+    teacher = np.array([standardised(t) for t, _ in pairs])
+    student = np.array([standardised(s) for _, s in pairs])
+    squares = ((teacher - student) ** 2).mean()
+    found = value("skd", kl=kl_weight, mse=mse_weight)
+    assert found == pytest.approx(kl_weight * 16 * divergence + mse_weight * squares, rel=1e-5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(scale=scales, shift=shifts)
+def test_second_term_of_skd_knows_no_scale_or_shift(scale, shift):
+    student, teacher = random_logits(seed=1), random_logits(seed=2)
+    options = {"kl": 0.0, "mse": 1.0}
+    reference = value("skd", student.tolist(), teacher.tolist(), **options)
+    moved = value("skd", (scale * student + shift).tolist(), teacher.tolist(), **options)
+    assert moved == pytest.approx(reference, rel=1e-4)
+
+
+def decoupled(row, label, temperature):
+    """Posteriors of the true class and of any other, and among the others."""
+    posterior = softmax(row, temperature)
+    own = posterior.pop(label)
+    return [own, 1.0 - own], [p / (1.0 - own) for p in posterior]
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 8.0), (1.0, 0.0), (0.0, 1.0)])
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_dkd_by_hand(alpha, beta, temperature):
+    total = 0.0
+    for s, t, label in zip(STUDENT, TEACHER, LABEL.tolist(), strict=True):
+        own_s, others_s = decoupled(s, label, temperature)
+        own_t, others_t = decoupled(t, label, temperature)
+        total += alpha * kl(own_t, own_s) + beta * kl(others_t, others_s)
+    found = value("dkd", alpha=alpha, beta=beta, temperature=temperature)
+    assert found == pytest.approx(temperature**2 * total / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("label", [0, 1, 2])
+def test_dkd_in_its_coupled_weights_is_response_distillation(label):
+    student, teacher = Outputs(torch.tensor(STUDENT[:1])), Outputs(torch.tensor(TEACHER[:1]))
+    beta = 1.0 - softmax(TEACHER[0], 2.0)[label]
+    examples = {"student": student, "teacher": teacher}
+    dkd = registry.create("dkd", **examples, alpha=1.0, beta=beta, temperature=2.0)
+    response = registry.create("response", **examples, temperature=2.0)
+    label = torch.tensor([label])
+    found = dkd(student, teacher, label)
+    assert found.item() == pytest.approx(response(student, teacher, label).item(), rel=1e-5)
+
+
 @pytest.mark.parametrize(("name", "options"), LOGIT_LOSSES)
 @pytest.mark.parametrize(
     "logits",
@@ -187,6 +295,16 @@ def test_half_precision_logits_are_computed_in_float32(name, options):
         ("response", {"squared_temperature": "no"}, "squared_temperature"),
         ("response", {"standardise": 1}, "standardise"),
         ("response", {"temprature": 2.0}, "temprature"),
+        ("dist", {"inter": -1.0}, "inter"),
+        ("dist", {"intra": math.nan}, "intra"),
+        ("dist", {"temperature": -1.5}, "temperature"),
+        ("dist", {"squared_temperature": None}, "squared_temperature"),
+        ("skd", {"kl": "1"}, "kl"),
+        ("skd", {"mse": -0.5}, "mse"),
+        ("skd", {"temperature": 0}, "temperature"),
+        ("dkd", {"alpha": -1}, "alpha"),
+        ("dkd", {"beta": False}, "beta"),
+        ("dkd", {"temperature": math.nan}, "temperature"),
     ],
 )
 def test_impossible_options_are_named(name, options, option):
@@ -198,6 +316,11 @@ def test_impossible_options_are_named(name, options, option):
 def test_another_number_of_classes_is_refused(name):
     with pytest.raises(UserError, match="the student has 3 classes, the teacher 2"):
         make(name, teacher=[[0.0, 1.0], [1.0, 0.0]])
+
+
+def test_dkd_needs_another_class():
+    with pytest.raises(UserError, match="at least two classes"):
+        make("dkd", [[1.0]], [[2.0]])
 
 
 def test_a_loss_may_come_from_elsewhere():
