@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from gnuradio.kdamc.accuracy import (
+    expected_calibration_error as expected_calibration_error,
+)
+from gnuradio.kdamc.accuracy import log_softmax
 from gnuradio.kdamc.model import Model
 
 from .datasets.dataset_file import DataSetFile
 from .errors import UserError
 from .onnx_models import logits_of
 
-ECE_BINS = 15
 FUSION_SIZES = (1, 4, 16, 64)
 
 
@@ -40,13 +43,6 @@ def fit(model: Model, runs_file: Path) -> Calibration:
     temperature = fit_temperature(logits, labels)
     exponent = fit_fusion_exponent(log_softmax(logits, temperature), labels, pass_id)
     return Calibration(temperature, exponent, fitted_on)
-
-
-def log_softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Log posteriors of ``logits (…, classes)`` at a temperature, float64."""
-    scaled = np.asarray(logits, np.float64) / temperature
-    scaled -= scaled.max(axis=-1, keepdims=True)
-    return scaled - np.log(np.exp(scaled).sum(axis=-1, keepdims=True))
 
 
 def mean_nll(log_posteriors: np.ndarray, labels: np.ndarray) -> float:
@@ -113,17 +109,6 @@ def fit_fusion_exponent(
         options={"xatol": 1e-4},
     )
     return float(fit.x)
-
-
-def expected_calibration_error(
-    confidence: np.ndarray, correct: np.ndarray, bins: int = ECE_BINS
-) -> float:
-    """Mean |accuracy - confidence| over ``bins`` bins of equal mass; both inputs ``(n)``."""
-    order = np.argsort(confidence, kind="stable")
-    total = 0.0
-    for part in np.array_split(order, min(bins, len(order))):
-        total += len(part) * abs(correct[part].mean() - confidence[part].mean())
-    return float(total / len(order))
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -20,36 +20,19 @@ import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
+from gnuradio.kdamc import data_file
+from gnuradio.kdamc.data_file import SNR_UNKNOWN as SNR_UNKNOWN
+from gnuradio.kdamc.data_file import DataSetInfo
 
 from ..errors import UserError
 from ..files import replacing
 
-SNR_UNKNOWN = 127
-"""Stands in ``Z`` where the SNR of a frame is not known, as with recordings."""
-
-
 _OVERHEAD = 1 << 16
 """Bytes that suffice for what a file holds besides its frames and labels."""
-
-
-@dataclass(frozen=True)
-class DataSetInfo:
-    """What a data set file says of itself; see the module's docstring for the fields."""
-
-    classes: tuple[str, ...]
-    sample_rate: float
-    samples_per_symbol: tuple[float, float]
-    generator: str
-    seed: int
-    created: str
-    speech: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 class DataSetWriter:
@@ -163,89 +146,10 @@ class DataSetWriter:
         self._replacing.__exit__(kind, error, trace)
 
 
-class DataSetFile:
-    """A data set file opened for reading and checked; a context manager.
+class DataSetFile(data_file.DataSetFile):
+    """The radio wing's reader, which checks the file; raises UserError for what is not one."""
 
-    ``x``, ``y``, ``z`` and ``pass_id`` are h5py datasets (slice them to read), ``draws`` maps the
-    names of what was drawn for each frame to such datasets, ``info`` holds the attributes. Files of
-    others may lack ``pass_id``: then each frame counts as a pass of its own.
-    Raises UserError, naming the file and the fault, for anything that is not a data set file.
-    """
-
-    def __init__(self, path: str | os.PathLike) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise UserError(f"{self.path}: no such file")
-        try:
-            self._file = h5py.File(self.path, "r")
-        except OSError as error:
-            raise UserError(f"{self.path}: not a readable HDF5 file ({error})") from error
-        try:
-            self._check()
-        except UserError:
-            self._file.close()
-            raise
-
-    def _check(self) -> None:
-        def refuse(reason: str) -> None:
-            raise UserError(f"{self.path}: {reason}")
-
-        for name in ("X", "Y", "Z"):
-            if not isinstance(self._file.get(name), h5py.Dataset):
-                refuse(f"has no dataset {name}")
-        attributes = self._file.attrs
-        for name in ("classes", "sample_rate", "samples_per_symbol"):
-            if name not in attributes:
-                refuse(f"has no attribute {name}")
-        self.x, self.y, self.z = self._file["X"], self._file["Y"], self._file["Z"]
-        n = self.x.shape[0] if self.x.ndim else 0
-        if self.x.ndim != 3 or self.x.shape[1] != 2 or n == 0:
-            refuse(f"X has shape {self.x.shape}, not (n, 2, L)")
-        if self.x.dtype not in (np.float32, np.float16):
-            refuse(f"X is {self.x.dtype}, not float32 or float16")
-        if self.y.shape != (n,) or self.z.shape != (n,):
-            refuse("Y and Z do not have one entry for each frame")
-        self.pass_id = self._file["pass_id"] if "pass_id" in self._file else np.arange(n)
-        if self.pass_id.shape != (n,):
-            refuse("pass_id does not have one entry for each frame")
-        drawn = self._file.get("draws", {})
-        if isinstance(drawn, h5py.Dataset):
-            refuse("draws is not a group")
-        self.draws: dict[str, h5py.Dataset] = dict(drawn)
-        for name, values in self.draws.items():
-            if getattr(values, "shape", None) != (n,):
-                refuse(f"draws/{name} does not have one entry for each frame")
-        classes = tuple(
-            name.decode() if isinstance(name, bytes) else str(name)
-            for name in np.atleast_1d(attributes["classes"])
-        )
-        if int(np.max(self.y[:])) >= len(classes):
-            refuse(f"Y names a class beyond the {len(classes)} listed")
-        rates = np.atleast_1d(attributes["samples_per_symbol"]).astype(float)
-        self.info = DataSetInfo(
-            classes=classes,
-            sample_rate=float(attributes["sample_rate"]),
-            samples_per_symbol=(float(rates[0]), float(rates[-1])),
-            generator=str(attributes.get("generator", "")),
-            seed=int(attributes.get("seed", -1)),
-            created=str(attributes.get("created", "")),
-            speech=str(attributes.get("speech", "")),
-            options=json.loads(attributes.get("options", "{}")),
-        )
-
-    def __len__(self) -> int:
-        return self.x.shape[0]
-
-    @property
-    def frame_length(self) -> int:
-        """Samples a frame."""
-        return self.x.shape[2]
-
-    def __enter__(self) -> DataSetFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+    fault = UserError
 
 
 def rms_normalised(frames: np.ndarray) -> np.ndarray:
