@@ -133,6 +133,13 @@ class ClassifierModule(lightning.LightningModule):
     def forward(self, iq: Tensor) -> Tensor:
         return self.network(iq)
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if not self.terms:
+            # Built without a teacher, for inference: the terms' projections have no place.
+            state = checkpoint["state_dict"]
+            for name in [name for name in state if name.startswith("terms.")]:
+                del state[name]
+
     def on_fit_start(self) -> None:
         for network in self._teacher:
             network.to(self.device)
