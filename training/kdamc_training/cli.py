@@ -202,6 +202,29 @@ def _parser() -> argparse.ArgumentParser:
         help="export although no calibration.json lies beside the checkpoint",
     )
     export.set_defaults(do=_export)
+
+    litmus = commands.add_parser(
+        "litmus", help="check that torch, ONNX Runtime and the GNU Radio block say the same"
+    )
+    litmus.add_argument("checkpoint", metavar="CKPT", type=Path)
+    litmus.add_argument("data", metavar="DATA.h5", type=Path)
+    litmus.add_argument(
+        "--frames", type=int, default=500, metavar="N", help="spread over DATA.h5 (%(default)s)"
+    )
+    litmus.add_argument(
+        "--model", type=Path, metavar="M.onnx", help="check this file, not a fresh export"
+    )
+    litmus.set_defaults(do=_litmus)
+
+    speed = commands.add_parser("speed", help="sizes and speed of the recipes' networks")
+    speed.add_argument(
+        "--networks", type=_names, default=(), metavar="A,B", help="only these networks"
+    )
+    speed.add_argument(
+        "--seconds", type=float, default=1.0, metavar="T", help="for each timing (%(default)s)"
+    )
+    speed.add_argument("--json", type=Path, metavar="FILE")
+    speed.set_defaults(do=_speed)
     return parser
 
 
@@ -423,6 +446,39 @@ def _export(options: argparse.Namespace) -> None:
         )
     export(load_checkpoint(options.checkpoint), options.out, calibration)
     print(options.out)
+
+
+def _litmus(options: argparse.Namespace) -> int:
+    from .export import load_checkpoint
+    from .litmus import litmus
+
+    pairs = litmus(load_checkpoint(options.checkpoint), options.data, options.frames, options.model)
+    print(f"{options.checkpoint}: {pairs[0].frames} frames of {options.data}, largest difference")
+    for pair in pairs:
+        print(
+            f"{pair.first} and {pair.second}: {pair.difference:.2e} of logits, "
+            f"{pair.labels} labels differ{'' if pair.agree else ': they DIFFER'}"
+        )
+    return 0 if all(pair.agree for pair in pairs) else 1
+
+
+def _speed(options: argparse.Namespace) -> None:
+    from .records import write_record
+    from .speed import record
+
+    print("network            parameters        MACs  ONNX bytes  ms a frame  frames/s  recipe")
+
+    def tell(row: dict[str, Any]) -> None:
+        print(
+            f"{row['network']:16s} {row['parameters']:12,d} {row['macs']:11,d} "
+            f"{row['onnx_bytes']:11,d} {row['ms_per_frame']:11.3f} "
+            f"{row['frames_per_second']:9,.0f}  {row['recipe']} {row['member']}",
+            flush=True,
+        )
+
+    found = record(options.command_line, options.seconds, options.networks, tell)
+    if options.json:
+        write_record(options.json, found)
 
 
 if __name__ == "__main__":

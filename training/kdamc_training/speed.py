@@ -1,0 +1,164 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How large and how fast the networks of the recipes are, as published, on one thread.
+
+The record of ``kdamc-train speed`` (``training/results/speed/``) holds, besides ``command``,
+``hardware``, ``versions`` and ``git_rev``: ``runtime`` and ``threads`` (what ran the networks),
+``weights`` ("untrained": speed does not depend on them), ``seconds`` (how long each batch size was
+repeated; the best run counts) and ``rows``, one a network:
+
+- ``network``, ``options``, and the ``recipe`` and ``member`` where they were found;
+- ``classes`` (how many) and ``frame_length`` (samples);
+- ``parameters``, ``keras_parameters`` and ``macs`` (see ``complexity``), ``onnx_bytes``;
+- ``ms_per_frame``: one frame at a time;
+- ``frames_per_second``: in batches of ``batch`` frames, 256 but for networks that would take
+  longer than ``LONGEST_BATCH`` seconds for that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import datasets as datasets
+from . import recipe
+from .complexity import keras_parameters, macs, parameters
+from .datasets import registry as generators
+from .errors import UserError
+from .export import export
+from .lightning_module import ClassifierModule
+from .onnx_models import frames_per_second, open_model
+
+BATCH = 256
+LONGEST_BATCH = 10.0
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network at one size, and the member of a recipe that has it."""
+
+    network: str
+    options: dict[str, Any]
+    recipe: str
+    member: str
+    classes: tuple[str, ...]
+    frame_length: int
+
+
+def subjects(names: Sequence[str] = ()) -> list[Subject]:
+    """The networks of all recipes at the budget "paper", each size once, or only ``names`` of them.
+
+    The same network with the same options at the same frame length stands for one, whichever the
+    number of classes: the recipe first by name counts. Recipes of imported files have no generator
+    to tell classes and frame length and are left out.
+    """
+    found: dict[str, Subject] = {}
+    for name in recipe.names():
+        chosen = recipe.load(recipe.find(name))
+        if not chosen.data.generator:
+            continue
+        generator = generators.create(chosen.data.generator)
+        for title, member in chosen.members.items():
+            key = json.dumps(
+                [member.network, member.options, generator.frame_length], sort_keys=True
+            )
+            subject = Subject(
+                member.network,
+                member.options,
+                chosen.name,
+                title,
+                generator.classes,
+                generator.frame_length,
+            )
+            found.setdefault(key, subject)
+    for name in names:
+        if name not in {subject.network for subject in found.values()}:
+            raise UserError(f"no recipe has a network {name!r}")
+    return [subject for subject in found.values() if not names or subject.network in names]
+
+
+def untrained(
+    network: str, options: dict[str, Any], classes: Sequence[str], frame_length: int
+) -> ClassifierModule:
+    """A network as it is before training, in what an export takes."""
+    return ClassifierModule(
+        network=network,
+        network_options=options,
+        classes=list(classes),
+        frame_length=frame_length,
+        loss=[dataclasses.asdict(recipe.LossTerm("cross_entropy"))],
+        train=dataclasses.asdict(recipe.TrainSection(epochs=1)),
+        seed=0,
+        augment=dataclasses.asdict(recipe.AugmentSection()),
+        describes={
+            "dataset": "none: untrained",
+            "samples_per_symbol": [1.0, 1.0],
+            "recipe": "",
+            "member": "",
+            "teacher": "",
+            "budget": "",
+            "command": "",
+        },
+    ).eval()
+
+
+def measure(subject: Subject, seconds: float) -> dict[str, Any]:
+    """One row of the record; see the module's docstring."""
+    module = untrained(subject.network, subject.options, subject.classes, subject.frame_length)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        export(module, path)
+        size = path.stat().st_size
+        model = open_model(str(path))
+    one_by_one = frames_per_second(model, (1,), seconds)["1"]
+    batch = max(1, min(BATCH, int(LONGEST_BATCH * one_by_one)))
+    return {
+        "network": subject.network,
+        "options": subject.options,
+        "recipe": subject.recipe,
+        "member": subject.member,
+        "classes": len(subject.classes),
+        "frame_length": subject.frame_length,
+        "parameters": parameters(module.network),
+        "keras_parameters": keras_parameters(module.network),
+        "macs": macs(module.network, subject.frame_length),
+        "onnx_bytes": size,
+        "ms_per_frame": 1e3 / one_by_one,
+        "batch": batch,
+        "frames_per_second": frames_per_second(model, (batch,), seconds)[str(batch)],
+    }
+
+
+def record(
+    command: str,
+    seconds: float = 1.0,
+    names: Sequence[str] = (),
+    tell: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> dict[str, Any]:
+    """The record of all ``subjects(names)``; ``tell`` is called with each row as it comes."""
+    from .export import git_revision
+    from .pipeline import surroundings
+
+    if not 0 < seconds <= 3600:
+        raise UserError(f"seconds is {seconds}; it must lie over 0 and up to 3600")
+    revision = git_revision()
+    rows = []
+    for subject in subjects(names):
+        rows.append(measure(subject, seconds))
+        tell(rows[-1])
+    return {
+        "command": command,
+        "runtime": "onnxruntime",
+        "threads": 1,
+        "weights": "untrained",
+        "seconds": seconds,
+        "rows": rows,
+        **surroundings(),
+        "git_rev": revision,
+    }
