@@ -69,3 +69,13 @@ def guarded_handler(handler: Callable[..., None]) -> Callable[..., None]:
             block.fail(error)
 
     return guarded
+
+
+def handle_waiting(block: Any, port: Any, handler: Callable[[Any], None]) -> None:
+    """Give the messages that still wait on ``port`` to ``handler``; for a sink's ``stop``.
+
+    GNU Radio ends a block that has only message ports when a block before it is done, and may
+    do so between the arrival of the last messages and their handling.
+    """
+    while (message := block.delete_head_nowait(port)) is not None:
+        handler(message)

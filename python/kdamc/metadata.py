@@ -28,6 +28,12 @@ TAG_DECISION = pmt.intern("amc_decision")
 #: On a frame vector: (absolute first sample, hop), valid until the next such tag.
 TAG_FRAME = pmt.intern("frame_start")
 
+#: On the first sample of a frame of a data set, and in its PDU: the class that it is, its SNR label
+#: in dB (left out where it is not known), and where it stands in the file.
+TAG_LABEL = pmt.intern("label")
+TAG_SNR = pmt.intern("snr")
+TAG_INDEX = pmt.intern("index")
+
 META_TIME = pmt.intern("rx_time")
 META_FREQ = pmt.intern("rx_freq")
 META_RATE = pmt.intern("sample_rate")
@@ -93,6 +99,30 @@ def decision_to_pmt(decision: Decision) -> Any:
     for name, key in _FIELDS.items():
         meta = pmt.dict_add(meta, key, to_pmt(getattr(decision, name)))
     return place_to_pmt(meta, decision.rx_time, decision.freq_hz, decision.sample_rate)
+
+
+def read_decision(message: Any) -> Decision:
+    """The decision of a PDU that :func:`decision_to_pmt` and its posterior made.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        meta, payload = pmt.car(message), pmt.cdr(message)
+        fields = {
+            name: pmt.to_python(pmt.dict_ref(meta, key, pmt.PMT_NIL))
+            for name, key in _FIELDS.items()
+        }
+        if not isinstance(fields["label"], str) or not pmt.is_f32vector(payload):
+            raise ValueError("no label or no posterior")
+        return Decision(
+            **fields,
+            rx_time=read_time(pmt.dict_ref(meta, META_TIME, pmt.PMT_NIL)),
+            freq_hz=read_number(pmt.dict_ref(meta, META_FREQ, pmt.PMT_NIL), 0.0),
+            sample_rate=read_number(pmt.dict_ref(meta, META_RATE, pmt.PMT_NIL), 1.0),
+            posterior=np.array(pmt.f32vector_elements(payload), np.float32),
+        )
+    except Exception as error:
+        raise ValueError(f"not a decision ({' '.join(str(error).split())})") from None
 
 
 def f32vector(values: np.ndarray) -> Any:
