@@ -14,9 +14,17 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from gnuradio.kdamc.contract import LAYOUTS, NORMALISE_MODES, OUTPUTS, ModelError
+from gnuradio.kdamc.receiver.command_line import (
+    BAD_INPUT,
+    FAILED,
+    INTERRUPTED,
+    Parser,
+    number,
+    one_line,
+)
 from gnuradio.kdamc.receiver.console import LiveConsole, PlainConsole
 from gnuradio.kdamc.receiver.errors import InputError
 from gnuradio.kdamc.receiver.front_end import FrontEndPlan, plan_front_end
@@ -29,36 +37,6 @@ from gnuradio.kdamc.receiver.sigmf_report import SigmfReport
 from gnuradio.kdamc.receiver.sources import Source, add_source_options, open_source
 
 PROGRAM = "amc_rx"
-BAD_INPUT = 2
-FAILED = 1
-INTERRUPTED = 128 + signal.SIGINT
-
-
-class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
-
-    def error(self, message: str) -> NoReturn:
-        """End the program with one line on stderr."""
-        self.exit(BAD_INPUT, f"{PROGRAM}: error: {message}\n")
-
-
-def number(
-    kind: type, low: float, high: float = math.inf, above: bool = False
-) -> Callable[[str], Any]:
-    """An argparse type: a finite int or float from ``low`` (or above it) to ``high``."""
-
-    def parse(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and low <= value <= high) or (above and value == low):
-            bound = f"above {low:g}" if above else f"from {low:g}"
-            upper = "" if high == math.inf else f" to {high:g}"
-            raise argparse.ArgumentTypeError(f"{text!r} is no number {bound}{upper}")
-        return value
-
-    return parse
 
 
 def gate(text: str) -> float | None:
@@ -308,11 +286,6 @@ def annotation_width(args: argparse.Namespace, front_end: FrontEndPlan) -> float
     if args.symbol_rate is not None:
         return args.symbol_rate
     return front_end.bandwidth_hz
-
-
-def one_line(error: BaseException) -> str:
-    """An error's text without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def main() -> int:
