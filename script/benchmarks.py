@@ -14,10 +14,12 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
+import h5py
 import numpy as np
 import pmt
 from gnuradio import blocks, gr, kdamc
@@ -29,6 +31,7 @@ from rich.table import Table
 FRAME_LEN = 128
 GATE = 1e-6
 SIZES = (32 << 10, 128 << 20)
+REPLAY_FRAMES = 220_000
 
 
 def numpy_frames(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -135,6 +138,58 @@ def pinned(name: str, processors: int, rounds: int) -> float:
     return float(done.stdout.split()[-1])
 
 
+def write_noise(path: Path, frames: int, model: kdamc.Model) -> None:
+    """A data set file of noise for a model: how right it is takes no time."""
+    random = np.random.default_rng(3)
+    with h5py.File(path, "w") as file:
+        x = file.create_dataset("X", (frames, 2, model.input_size), np.float32)
+        for first in range(0, frames, 1 << 14):
+            part = x[first : first + (1 << 14)]
+            x[first : first + len(part)] = random.standard_normal(part.shape, np.float32)
+        file["Y"] = random.integers(0, len(model.classes), frames, np.uint8)
+        file["Z"] = np.zeros(frames, np.int8)
+        file.attrs["classes"] = list(model.classes)
+        file.attrs["sample_rate"] = 1e6
+        file.attrs["samples_per_symbol"] = (8.0, 8.0)
+
+
+def bare_replay_seconds(path: Path, model: kdamc.Model) -> float:
+    """Read batches from the file, scale them to RMS 1, run them: one thread, nothing else."""
+    session, name = model._session, model._input
+    begin = time.perf_counter()
+    with h5py.File(path) as file:
+        x = file["X"]
+        for first in range(0, len(x), BATCH_FRAMES):
+            frames = x[first : first + BATCH_FRAMES].astype(np.float32, copy=False)
+            power = np.einsum("ijk,ijk->i", frames, frames) / frames.shape[2]
+            frames = frames / np.sqrt(power)[:, None, None]
+            session.run(None, {name: frames})
+    return time.perf_counter() - begin
+
+
+def replay_over_ort(path: Path, name: str, rounds: int) -> dict[str, float]:
+    """Median ratios of the time that amc_replay.py takes to that of a bare loop over the file.
+
+    ``command`` counts all from its start to its exit, ``flowgraph`` what it says that its
+    flowgraph took.
+    """
+    program = Path(__file__).resolve().parents[1] / "apps" / "amc_replay.py"
+    command = [sys.executable, str(program), str(path), "--model", name]
+    model = kdamc.open_model(name)
+    ratios: dict[str, list[float]] = {"command": [], "flowgraph": []}
+    before = bare_replay_seconds(path, model)
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        spent = time.perf_counter() - begin
+        inside = float(done.stdout.splitlines()[-1].split(" s,")[0])
+        after = bare_replay_seconds(path, model)
+        ratios["command"].append(2 * spent / (before + after))
+        ratios["flowgraph"].append(2 * inside / (before + after))
+        before = after
+    return {kind: median(found) for kind, found in ratios.items()}
+
+
 class MessageCounter(gr.basic_block):
     """Counts messages and keeps none."""
 
@@ -209,6 +264,12 @@ def main() -> None:
     parser.add_argument(
         "--soak", metavar="MINUTES", type=float, help="instead: run so long, watch the memory"
     )
+    parser.add_argument(
+        "--replay",
+        metavar="DATASET",
+        type=Path,
+        help=f"replay this file, not {REPLAY_FRAMES:,} frames of noise",
+    )
     parser.add_argument("--kernel-bench", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     console = Console()
@@ -235,6 +296,12 @@ def main() -> None:
             "two_cores": pinned(fastest, 2, options.rounds),
             "one_core": pinned(fastest, 1, options.rounds),
         }
+    with console.status(f"replay with {fastest}"), tempfile.TemporaryDirectory() as folder:
+        data = options.replay
+        if data is None:
+            data = Path(folder) / "noise.h5"
+            write_noise(data, REPLAY_FRAMES, kdamc.open_model(fastest))
+        over_loop = replay_over_ort(data, fastest, max(1, options.rounds // 3))
 
     table = Table(title=f"{processor()}, {os.cpu_count()} processors")
     table.add_column("measured")
@@ -249,6 +316,10 @@ def main() -> None:
         f"flowgraph over bare runtime, two cores ({fastest})", f"{over_ort['two_cores']:.3f}"
     )
     table.add_row("flowgraph over bare runtime, pinned to one core", f"{over_ort['one_core']:.3f}")
+    table.add_row(
+        "time of amc_replay's flowgraph over a bare loop", f"{over_loop['flowgraph']:.3f}"
+    )
+    table.add_row("time of amc_replay from start to exit", f"{over_loop['command']:.3f}")
     for name, speed in speeds.items():
         table.add_row(f"frames/s of {name}, one thread, batch {BATCH_FRAMES}", f"{speed:,.0f}")
     console.print(table)
@@ -258,6 +329,7 @@ def main() -> None:
             "kernel_over_memcpy": over_memcpy,
             "kernel_over_numpy": over_numpy,
             "flowgraph_over_ort": over_ort,
+            "replay_over_ort": over_loop,
             "flowgraph_model": fastest,
             "frames_per_second": speeds,
         }
