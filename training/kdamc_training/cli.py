@@ -187,6 +187,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(do=_run)
 
+    report = commands.add_parser("report", help="write docs/results.md from the records")
+    report.add_argument(
+        "--check", action="store_true", help="write nothing; fail if it is not what they give"
+    )
+    report.set_defaults(do=_report)
+
     evaluate = commands.add_parser("evaluate", help="measure a model on a data set file")
     evaluate.add_argument("data", metavar="DATA.h5", type=Path)
     evaluate.add_argument("--model", required=True, metavar="M.onnx")
@@ -416,6 +422,16 @@ def _run(options: argparse.Namespace) -> None:
             f"{record['member']} seed {record['seed']}: {100 * test['overall']:.2f} % of "
             f"{test['frames']} test frames, {record['epochs']} epochs"
         )
+
+
+def _report(options: argparse.Namespace) -> None:
+    from . import report
+
+    if options.check:
+        report.check()
+    else:
+        for path in report.write():
+            print(path)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -141,11 +141,20 @@ class PublishSection:
 @dataclass(frozen=True)
 class ReportSection:
     """What the records are to show: ``gains`` are pairs of members (the gain of the first over the
-    second, paired by seed), ``bands`` and ``confusion_at`` are SNR labels."""
+    second, paired by seed), ``bands`` and ``confusion_at`` are SNR labels.
+
+    ``confusion_of``, ``by_snr`` and ``class_report`` name the members whose confusion matrices at
+    ``confusion_at``, accuracy and F1 by SNR label, and precision, recall and F1 by class are shown;
+    ``classes_of_interest`` names classes whose accuracy is shown apart.
+    """
 
     gains: list[list] = field(default_factory=list)
     bands: list[list] = field(default_factory=list)
     confusion_at: list[int] = field(default_factory=list)
+    confusion_of: list[str] = field(default_factory=list)
+    by_snr: list[str] = field(default_factory=list)
+    class_report: list[str] = field(default_factory=list)
+    classes_of_interest: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -415,6 +424,12 @@ def _check_report(recipe: Recipe) -> None:
     for at, band in enumerate(recipe.report.bands):
         if len(band) != 2 or not all(isinstance(edge, int) for edge in band) or band[0] > band[1]:
             raise UserError(f"recipe key 'report.bands.{at}' is {band}; it must be [low, high]")
+    for key in ("confusion_of", "by_snr", "class_report"):
+        for name in getattr(recipe.report, key):
+            if name not in recipe.members:
+                raise UserError(f"recipe key 'report.{key}' names {name!r}, no member")
+    if recipe.report.confusion_of and not recipe.report.confusion_at:
+        raise UserError("recipe key 'report.confusion_of' needs report.confusion_at")
     if recipe.publish and recipe.publish.member not in recipe.members:
         raise UserError(f"recipe key 'publish.member' is {recipe.publish.member!r}, no member")
     if recipe.publish and recipe.data.runs is None:

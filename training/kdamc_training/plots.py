@@ -1,0 +1,113 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of results: accuracy over SNR, confusion matrices."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import UserError
+
+PictureContent = dict[str, Any]
+
+LINES = 10
+"""As many lines as one picture can hold and still be read."""
+
+# Okabe and Ito's colours, which colour-blind readers tell apart, and two greys.
+_COLOURS = (
+    "#000000",
+    "#E69F00",
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#B8A900",
+    "#7F7F7F",
+    "#5B3A8C",
+)
+_MARKERS = "osD^vP*X<>"
+
+
+def accuracy_by_snr(content: PictureContent) -> Any:
+    """A figure of accuracy over SNR label.
+
+    ``content``: ``title``, and ``lines`` of ``name``, ``snr`` (dB), ``mean`` (share) and ``std``
+    (share, drawn as a band, or None); at most ``LINES``.
+    """
+    figure = _figure(8.5, 5.2)
+    axis = figure.subplots()
+    for line, colour, marker in zip(content["lines"], _COLOURS, _MARKERS, strict=False):
+        snr, mean = np.array(line["snr"]), 100 * np.array(line["mean"])
+        axis.plot(snr, mean, color=colour, marker=marker, ms=4, lw=1.4, label=line["name"])
+        if line["std"] is not None:
+            spread = 100 * np.array(line["std"])
+            axis.fill_between(snr, mean - spread, mean + spread, color=colour, alpha=0.18, lw=0)
+    axis.set_title(content["title"], fontsize=10)
+    labels = sorted({label for line in content["lines"] for label in line["snr"]})
+    axis.set_xticks(labels[:: 1 + len(labels) // 12])
+    axis.set_xlabel("SNR label (dB)")
+    axis.set_ylabel("accuracy (%)")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="best")
+    return figure
+
+
+def confusions(content: PictureContent) -> Any:
+    """A figure of confusion matrices, rows normalised to percent.
+
+    ``content``: ``title``, ``classes``, and ``panels`` of ``name`` and ``confusion`` (counts,
+    ``[i][j]`` class i called class j). Up to 12 classes carry their figures.
+    """
+    classes, panels = content["classes"], content["panels"]
+    across = min(3, len(panels))
+    down = math.ceil(len(panels) / across)
+    side = 4.6 if len(classes) <= 12 else 6.0
+    figure = _figure(side * across + 0.8, 0.92 * side * down + 0.6)
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axis, panel in zip(axes, panels, strict=False):
+        counts = np.array(panel["confusion"], float)
+        share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        image = axis.imshow(share, cmap="Blues", vmin=0, vmax=100)
+        axis.set_title(panel["name"], fontsize=10)
+        axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7)
+        axis.set_yticks(range(len(classes)), classes, fontsize=7)
+        axis.set_xlabel("called", fontsize=9)
+        axis.set_ylabel("true", fontsize=9)
+        if len(classes) <= 12:
+            for (row, column), value in np.ndenumerate(share):
+                if value >= 0.5:
+                    axis.text(
+                        column,
+                        row,
+                        f"{value:.0f}",
+                        ha="center",
+                        va="center",
+                        fontsize=6.5,
+                        color="white" if value > 55 else "black",
+                    )
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    figure.colorbar(image, ax=axes.tolist(), label="share of the true class (%)", shrink=0.8)
+    figure.suptitle(content["title"], fontsize=11)
+    return figure
+
+
+def save(figure: Any, path: Path, note: str) -> None:
+    """Write a PNG file with ``note`` in its metadata and nothing that changes by itself."""
+    figure.savefig(path, format="png", metadata={"Software": None, "Description": note})
+
+
+def _figure(width: float, height: float) -> Any:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("pictures need the Python package matplotlib") from error
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

@@ -1,0 +1,157 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Published records of recipes, gathered by recipe and budget, and the figures made from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import recipe as recipes
+from ..errors import UserError
+from ..recipe import Recipe
+from ..records import read_record
+
+BUDGETS = ("paper", "reduced")
+"""The smoke budget only shows that everything runs: its figures mean nothing and are left out."""
+
+_CONFIDENCE = 0.95
+_NEEDED = ("member", "seed", "settings", "train_data", "train_frames", "validation_frames")
+_NEEDED += ("parameters", "keras_parameters", "macs", "epochs", "calibration", "test")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Records of one recipe and budget: ``members`` in the recipe's order, seeds ascending."""
+
+    recipe: Recipe
+    budget: str
+    members: dict[str, list[dict[str, Any]]]
+
+    @property
+    def any_record(self) -> dict[str, Any]:
+        """One of the records; what it says of the test data holds for all."""
+        return next(iter(self.members.values()))[0]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Differences of overall accuracy (shares), one a common seed.
+
+    ``half_width`` is that of the 95 % t interval, None with fewer than two seeds.
+    """
+
+    seeds: list[int]
+    mean: float
+    half_width: float | None
+
+    @property
+    def verdict(self) -> str:
+        """ "gain" or "loss" where the interval leaves 0 out, "undecided" elsewhere."""
+        if self.half_width is None or abs(self.mean) <= self.half_width:
+            return "undecided"
+        return "gain" if self.mean > 0 else "loss"
+
+
+def read_experiments(results: Path) -> list[Experiment]:
+    """All records below ``results``, a recipe's budgets together, main recipes first.
+
+    Raises UserError, naming the file, for a record of no known recipe or member, one in the wrong
+    place, and for records that cannot stand in one table: measured on other data, or seeds of one
+    member trained with other settings.
+    """
+    folders = sorted(
+        {path.parent for path in results.glob("*/*/*/*.json") if path.parent.name in BUDGETS},
+        key=lambda path: _order(path.relative_to(results)),
+    )
+    return [_read_experiment(folder, results) for folder in folders]
+
+
+def _order(folder: Path) -> tuple:
+    system, name, budget = folder.parts
+    # Recipes named after their data alone are the main ones: "rml…" before "ablations-rml…".
+    return system, not name.startswith("rml"), name, BUDGETS.index(budget)
+
+
+def _read_experiment(folder: Path, results: Path) -> Experiment:
+    name, budget = folder.parent.relative_to(results).as_posix(), folder.name
+    recipe = recipes.load(recipes.find(name), budget)
+    found: dict[str, list[dict[str, Any]]] = {member: [] for member in recipe.members}
+    first: dict[str, Any] | None = None
+    for path in folder.glob("*.json"):
+        record = read_record(path)
+        for key in _NEEDED:
+            if key not in record:
+                raise UserError(f"{path}: the record has no {key!r}")
+        member, seed = record["member"], record["seed"]
+        if path.name != f"{member}-s{seed}.json":
+            raise UserError(f"{path}: is the record of {member} with seed {seed}")
+        if member not in found:
+            raise UserError(f"{path}: {name} has no member {member!r}")
+        found[member].append(record)
+        first = first or record
+        if _data(record) != _data(first):
+            raise UserError(f"{path}: trained or measured on other data than those beside it")
+    members = {
+        member: sorted(records, key=lambda record: record["seed"])
+        for member, records in found.items()
+        if records
+    }
+    for member, records in members.items():
+        if any(_settings(record) != _settings(records[0]) for record in records):
+            raise UserError(f"{folder}: the seeds of {member} were trained with other settings")
+    return Experiment(recipe, budget, members)
+
+
+def _data(record: dict[str, Any]) -> list[Any]:
+    test = record["test"]
+    described = {key: value for key, value in test["data"].items() if key not in ("created",)}
+    return [record["settings"]["data"], described, test["frames"], test["classes"]]
+
+
+def _settings(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record["settings"].items() if key != "seed"}
+
+
+def accuracy_in(record: dict[str, Any], low: int, high: int) -> float | None:
+    """Mean of the accuracies at the SNR labels in ``low`` to ``high`` (dB), None without any."""
+    inside = [share for label, share in by_snr(record).items() if low <= label <= high]
+    return float(np.mean(inside)) if inside else None
+
+
+def accuracy_from_0_db(record: dict[str, Any]) -> float | None:
+    """Share of the frames with an SNR label of at least 0 that were called rightly."""
+    counts = np.array(record["test"]["confusion_from_0_db"])
+    return float(np.trace(counts) / counts.sum()) if counts.sum() else None
+
+
+def by_snr(record: dict[str, Any]) -> dict[int, float]:
+    """Accuracy by SNR label (dB), ascending."""
+    return dict(sorted((int(label), share) for label, share in record["test"]["by_snr"].items()))
+
+
+def mean_and_std(values: list[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation, None with one value."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def gain(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Gain | None:
+    """What ``first`` gains over ``second``, paired by seed; None without a common seed."""
+    of_first, of_second = (
+        {record["seed"]: record["test"]["overall"] for record in records}
+        for records in (first, second)
+    )
+    seeds = sorted(of_first.keys() & of_second.keys())
+    if not seeds:
+        return None
+    mean, std = mean_and_std([of_first[seed] - of_second[seed] for seed in seeds])
+    if std is None:
+        return Gain(seeds, mean, None)
+    from scipy.stats import t
+
+    quantile = float(t.ppf((1 + _CONFIDENCE) / 2, len(seeds) - 1))
+    return Gain(seeds, mean, quantile * std / math.sqrt(len(seeds)))

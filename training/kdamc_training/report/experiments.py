@@ -1,0 +1,348 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the recipes gave: a section a system, a part a recipe and budget."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import plots
+from . import published
+from .collect import (
+    Experiment,
+    accuracy_from_0_db,
+    accuracy_in,
+    by_snr,
+    gain,
+    mean_and_std,
+    read_experiments,
+)
+from .markdown import NOTHING, band, percent, spread, table, whole
+from .pictures import Pictures
+from .published import Published
+
+SYSTEMS = ("mldnet", "crosstlnet", "sbcnn", "clst", "edge")
+"""The systems of the papers; others follow by name."""
+
+_INTRODUCTION = """\
+# Results
+
+Written by `kdamc-train report` from the records in `training/results`; `kdamc-train report --check`
+tells whether it still is what they give. A part here is a recipe at one budget: `paper` trains as
+the paper did, as far as it says how; `reduced` is what a small machine can do (less data, fewer
+epochs, some smaller networks; see `training/recipes`).
+
+Accuracies are in percent of the frames; those of a band are means over its SNR labels. Figures of
+several seeds are means ± their sample standard deviation. ECE is the expected calibration error
+(15 bins of equal mass), in percent, at the temperature that was fitted on validation frames. MACs
+are for one frame. Keras counts the statistics of batch norms as parameters, and one bias a gate of
+an LSTM instead of two.
+
+Gains are differences of overall accuracy in percentage points, paired by seed, with the 95 %
+interval of Student's t. "gain" and "loss" stand where the interval leaves 0 out, "undecided"
+elsewhere. The interval covers what the student's seed changes, not the teacher's (one teacher
+serves all) nor the choice of test frames, and is not corrected for the number of pairs."""
+
+_PAPER_COLUMN = "paper, genuine data, full size"
+
+
+def introduction(results: Path, pictures: Pictures) -> list[str]:
+    """What holds for the whole page."""
+    return [*_INTRODUCTION.splitlines(), ""]
+
+
+def section(results: Path, pictures: Pictures) -> list[str]:
+    """The systems, each with its recipes and budgets."""
+    found: dict[str, list[Experiment]] = {system: [] for system in SYSTEMS}
+    for experiment in read_experiments(results):
+        found.setdefault(experiment.recipe.name.partition("/")[0], []).append(experiment)
+    lines = []
+    for system, experiments in found.items():
+        paper = published.read(system)
+        lines += [f"## {paper.title if paper else system}", ""]
+        if paper:
+            lines += [f"{paper.citation}.", ""]
+            lines += [paper.note, ""] if paper.note else []
+        if not experiments:
+            lines += ["No records yet.", ""]
+        for experiment in experiments:
+            lines += _part(experiment, paper, pictures)
+        if paper and paper.of(""):
+            lines += ["### Further figures of the paper, on genuine data", ""]
+            lines += _published_tables(paper, "")
+    return lines
+
+
+def _part(experiment: Experiment, paper: Published | None, pictures: Pictures) -> list[str]:
+    recipe = experiment.recipe
+    lines = [f"### {recipe.name}, {experiment.budget}", "", recipe.about, ""]
+    lines += [f"{_data(experiment)}.", ""]
+    lines += _members(experiment)
+    lines += _accuracies(experiment, paper)
+    absent = [name for name in recipe.members if name not in experiment.members]
+    if absent:
+        lines += [f"No records yet of {', '.join(f'`{name}`' for name in absent)}.", ""]
+    lines += _gains(experiment)
+    lines += _lines_by_snr(experiment, pictures)
+    lines += _table_by_snr(experiment)
+    lines += _classes_of_interest(experiment)
+    lines += _class_report(experiment)
+    lines += _confusions(experiment, pictures)
+    if paper and experiment.budget != "paper" and paper.of(recipe.name):
+        lines += ["#### The paper's figures, not comparable with those above", ""]
+        lines += ["They are for the paper's full networks on genuine data.", ""]
+        lines += _published_tables(paper, recipe.name)
+    return lines
+
+
+def _data(experiment: Experiment) -> str:
+    """On which data a part was trained and measured."""
+    record = experiment.any_record
+    test, tested = record["test"], record["test"]["data"]
+    source = record["settings"]["data"]
+    snr = [int(label) for label in test["snr_labels"]]
+    measured = (
+        f"{test['frames']:,} frames, {len(test['classes'])} classes, {band(min(snr), max(snr))}"
+    )
+    if not source["generator"]:
+        return (
+            f"Data set file of {tested['generator']}, parted as `{source['split']}`; "
+            f"measured on {measured}"
+        )
+    name, _, version = tested["generator"].rpartition(" ")
+    train = source["train"]
+    return (
+        f"Regenerated data: generator `{name}`, version {version}; trained on seed {train['seed']} "
+        f"(speech `{train['speech']}`), measured on seed {tested['seed']} "
+        f"(speech `{tested['speech']}`): {measured}"
+    )
+
+
+def _members(experiment: Experiment) -> list[str]:
+    """A line a member: the network and how it was trained, as its records say."""
+    lines = []
+    for name, records in experiment.members.items():
+        settings = records[0]["settings"]["member"]
+        network = settings["network"] + _options(settings["options"])
+        loss = " + ".join(
+            ("" if term["weight"] == 1 else f"{term['weight']:g} ")
+            + term["name"]
+            + _options(term["options"])
+            for term in settings["loss"]
+        )
+        taught = f", taught by `{settings['teacher']}`" if settings["teacher"] else ""
+        about = experiment.recipe.members[name].about
+        lines.append(f"- `{name}`: {network}, {loss}{taught}.{' ' + about if about else ''}")
+    return [*lines, ""]
+
+
+def _options(options: dict[str, Any]) -> str:
+    return f" ({', '.join(f'{key} {value}' for key, value in options.items())})" if options else ""
+
+
+def _accuracies(experiment: Experiment, paper: Published | None) -> list[str]:
+    labels = list(by_snr(experiment.any_record))
+    bands = [tuple(edges) for edges in experiment.recipe.report.bands]
+    measures = [(band(*edges), lambda r, e=edges: accuracy_in(r, *e)) for edges in bands]
+    from_0 = [label for label in labels if label >= 0]
+    # A column that would repeat another one is left out.
+    if from_0 != labels and from_0 not in [
+        [label for label in labels if low <= label <= high] for low, high in bands
+    ]:
+        measures.append(("SNR >= 0", accuracy_from_0_db))
+    beside = experiment.budget == "paper" and paper and paper.of(experiment.recipe.name)
+    keras = any(r[0]["keras_parameters"] != r[0]["parameters"] for r in experiment.members.values())
+    header = ["member", "network", "parameters"]
+    header += ["as Keras counts"] if keras else []
+    header += ["MACs", "seeds", f"overall, {band(labels[0], labels[-1])}"]
+    header += [name for name, _ in measures]
+    header += ["ECE", "temperature", "epochs", "training frames"]
+    header += [_PAPER_COLUMN] if beside else []
+    rows = []
+    for name, records in experiment.members.items():
+        first = records[0]
+        row = [f"`{name}`", first["settings"]["member"]["network"], f"{first['parameters']:,}"]
+        row += [f"{first['keras_parameters']:,}"] if keras else []
+        row += [f"{first['macs']:,}", ", ".join(str(record["seed"]) for record in records)]
+        row += [spread(*mean_and_std([record["test"]["overall"] for record in records]))]
+        for _, measure in measures:
+            values = [measure(record) for record in records]
+            row.append(NOTHING if None in values else spread(*mean_and_std(values)))
+        row += [spread(*mean_and_std([record["test"]["ece"] for record in records]))]
+        row += [f"{np.mean([r['calibration']['temperature'] for r in records]):.2f}"]
+        row += [whole([r["epochs"] for r in records]), whole([r["train_frames"] for r in records])]
+        row += [_beside(paper, experiment.recipe.name, name)] if beside else []
+        rows.append(row)
+    return table(header, rows)
+
+
+def _beside(paper: Published, recipe: str, member: str) -> str:
+    """What a paper states of one member: overall and bands, from the first table that has it."""
+    for one in paper.of(recipe):
+        for row in one.rows:
+            if row.member == member:
+                figures = [row.overall] if row.overall else []
+                more = (row.bands | row.others).items()
+                return "; ".join([*figures, *(f"{name}: {value}" for name, value in more)])
+    return NOTHING
+
+
+def _gains(experiment: Experiment) -> list[str]:
+    rows = []
+    for first, second in experiment.recipe.report.gains:
+        found = gain(experiment.members.get(first, []), experiment.members.get(second, []))
+        if found is None:
+            continue
+        points, half = 100 * found.mean, found.half_width
+        interval = "one seed, no interval"
+        if half is not None:
+            interval = f"{points - 100 * half:+.2f} to {points + 100 * half:+.2f}"
+        seeds = ", ".join(map(str, found.seeds))
+        rows.append(
+            [f"`{first}` over `{second}`", seeds, f"{points:+.2f}", interval, found.verdict]
+        )
+    header = ["gain", "seeds", "percentage points", "95 % interval", "verdict"]
+    return table(header, rows) if rows else []
+
+
+def _lines_by_snr(experiment: Experiment, pictures: Pictures) -> list[str]:
+    shown = []
+    for name, records in experiment.members.items():
+        shares = np.array([list(by_snr(record).values()) for record in records])
+        std = shares.std(axis=0, ddof=1).tolist() if len(records) > 1 else None
+        snr = list(by_snr(records[0]))
+        shown.append({"name": name, "snr": snr, "mean": shares.mean(axis=0).tolist(), "std": std})
+    title = f"{experiment.recipe.name}, {experiment.budget}"
+    several = any(line["std"] for line in shown)
+    about = f"Accuracy by SNR label, {title}"
+    lines = []
+    for number, start in enumerate(range(0, len(shown), plots.LINES)):
+        content = {
+            "title": f"{title}: mean over seeds" + (", ± one standard deviation" * several),
+            "lines": shown[start : start + plots.LINES],
+        }
+        name = _file_name(experiment, f"snr{number + 1 if number else ''}")
+        lines += [pictures.add(name, about, plots.accuracy_by_snr, content), ""]
+    return lines
+
+
+def _file_name(experiment: Experiment, what: str) -> str:
+    return f"{experiment.recipe.name.replace('/', '-')}-{experiment.budget}-{what}"
+
+
+def _measured(experiment: Experiment, names: list[str]) -> list[str]:
+    return [name for name in names if name in experiment.members]
+
+
+def _table_by_snr(experiment: Experiment) -> list[str]:
+    names = _measured(experiment, experiment.recipe.report.by_snr)
+    if not names:
+        return []
+    header = ["SNR label (dB)"]
+    header += itertools.chain(*([f"`{name}` accuracy", "macro F1"] for name in names))
+    rows = []
+    for label in by_snr(experiment.any_record):
+        row = [str(label)]
+        for name, key in itertools.product(names, ("by_snr", "f1_by_snr")):
+            records = experiment.members[name]
+            row.append(percent(np.mean([r["test"][key][str(label)] for r in records]), 1))
+        rows.append(row)
+    about = "Accuracy and the mean of the classes' F1, percent, means over seeds:"
+    return [about, "", *table(header, rows)]
+
+
+def _classes_of_interest(experiment: Experiment) -> list[str]:
+    wanted = experiment.recipe.report.classes_of_interest
+    names = [name for name in wanted if name in experiment.any_record["test"]["classes"]]
+    labels = [
+        label
+        for label in experiment.recipe.report.confusion_at
+        if label in experiment.any_record["test"]["snr_labels"]
+    ]
+    if not names:
+        return []
+    where = [f"{label} dB" for label in labels] + ["SNR >= 0"]
+    header = ["member"]
+    header += [f"{name}, {at}" for at in where for name in [*names, "mean"]]
+    rows = []
+    for member, records in experiment.members.items():
+        row = [f"`{member}`"]
+        for label in [*labels, None]:
+            shares = np.array([[_recall(r, name, label) for name in names] for r in records])
+            columns = [*shares.T, shares.mean(axis=1)]
+            row += [spread(*mean_and_std(column.tolist())) for column in columns]
+        rows.append(row)
+    return [f"Accuracy on {' and '.join(names)}, percent:", "", *table(header, rows)]
+
+
+def _recall(record: dict[str, Any], name: str, label: int | None) -> float:
+    """Accuracy on one class, at one SNR label or, with None, over those of at least 0 dB."""
+    test = record["test"]
+    if label is not None:
+        return test["by_class"][name][test["snr_labels"].index(label)]
+    index = test["classes"].index(name)
+    counts = test["confusion_from_0_db"][index]
+    return counts[index] / sum(counts)
+
+
+def _class_report(experiment: Experiment) -> list[str]:
+    names = _measured(experiment, experiment.recipe.report.class_report)
+    if not names:
+        return []
+    kinds = ("precision", "recall", "f1")
+    tests = [experiment.members[name][0]["test"] for name in names]
+    header = ["class"]
+    for name in names:
+        header += [f"`{name}` precision", "recall", "F1"]
+    rows = [
+        [of] + [percent(test["scores"][of][kind], 1) for test in tests for kind in kinds]
+        for of in tests[0]["classes"]
+    ]
+    means = [
+        np.mean([scores[kind] for scores in test["scores"].values()])
+        for test in tests
+        for kind in kinds
+    ]
+    rows.append(["mean of the classes", *(percent(mean, 1) for mean in means)])
+    return ["By class over all SNR labels, percent, first seed:", "", *table(header, rows)]
+
+
+def _confusions(experiment: Experiment, pictures: Pictures) -> list[str]:
+    report = experiment.recipe.report
+    lines = []
+    for label in report.confusion_at:
+        panels = []
+        for name in _measured(experiment, report.confusion_of):
+            first = experiment.members[name][0]
+            counts = first["test"]["confusion_at_db"].get(str(label))
+            if counts is not None and np.sum(counts):
+                panels.append({"name": f"{name}, seed {first['seed']}", "confusion": counts})
+        if panels:
+            title = f"{experiment.recipe.name}, {experiment.budget}: confusion at {label} dB"
+            classes = experiment.any_record["test"]["classes"]
+            content = {"title": title, "classes": classes, "panels": panels}
+            name = _file_name(experiment, f"confusion-{label}dB")
+            about = f"Confusion matrices at {label} dB"
+            lines += [pictures.add(name, about, plots.confusions, content), ""]
+    return lines
+
+
+def _published_tables(paper: Published, recipe: str) -> list[str]:
+    lines = []
+    for one in paper.of(recipe):
+        figures = [
+            ({"overall": row.overall} if row.overall else {}) | row.bands | row.others
+            for row in one.rows
+        ]
+        columns = list(dict.fromkeys(name for of_row in figures for name in of_row))
+        rows = [
+            [row.name, *(of_row.get(name, NOTHING) for name in columns)]
+            for row, of_row in zip(one.rows, figures, strict=True)
+        ]
+        lines += [f"{one.source}, {one.data or paper.data}:", ""]
+        lines += table(["network in the paper", *columns], rows)
+    return lines

@@ -1,0 +1,367 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page of results: what it says of records, and that it says what they hold."""
+
+import dataclasses
+import json
+import math
+import re
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from gnuradio.kdamc.accuracy import measure
+from kdamc_training import cli, pipeline, recipe, report
+from kdamc_training.errors import UserError
+from kdamc_training.records import read_record, write_record
+from kdamc_training.report import collect, published
+
+TOP = pipeline.RESULTS.parents[1]
+SBCNN, MLD = "sbcnn/rml2018.01a", "mldnet/rml2016.10a"
+CROSS = "crosstlnet/rml2016.10a"
+
+
+def make_record(results, name, member, seed, *, overall=None, budget="reduced", frames=8, **other):
+    """A record as a run leaves it, of frames called by chance; its path."""
+    chosen = recipe.load(recipe.find(name), budget)
+    many = name == SBCNN
+    classes = [f"C{n}" for n in range(24)] if many else ["QAM16", "QAM64", "BPSK"]
+    snr_labels = np.arange(0, 18, 2) if many else np.arange(-20, 20, 2)
+    labels, snr, _ = (
+        axis.ravel() for axis in np.meshgrid(range(len(classes)), snr_labels, range(frames))
+    )
+    rng = np.random.default_rng([seed, *member.encode()])
+    logits = rng.normal(size=(len(labels), len(classes)))
+    logits[np.arange(len(labels)), labels] += 1 + np.maximum(snr, -10) / 10
+    test = measure(logits, labels, snr, classes, 1.0, chosen.report.confusion_at)
+    if overall is not None:
+        test["overall"] = overall
+    settings = {
+        "member": {
+            key: value
+            for key, value in dataclasses.asdict(chosen.members[member]).items()
+            if key in ("network", "options", "teacher", "loss")
+        },
+        "train": dataclasses.asdict(chosen.train_of(member)),
+        "seed": seed,
+        "data": dataclasses.asdict(chosen.data),
+    }
+    generator = chosen.data.generator
+    record = {
+        "recipe": name,
+        "budget": budget,
+        "member": member,
+        "seed": seed,
+        "settings": settings,
+        "train_data": f"{generator} 1 seed 11 speech train",
+        "train_frames": 1000,
+        "validation_frames": 100,
+        "parameters": 15000,
+        "keras_parameters": 15100,
+        "macs": 2000000,
+        "epochs": 6,
+        "calibration": {"temperature": 1.5, "fusion_exponent": 1.0, "fitted_on": "validation"},
+        "test": {
+            **test,
+            "data": {"generator": f"{generator} 1", "seed": 2, "speech": "test", "created": "now"},
+        },
+    } | other
+    path = results / name / budget / f"{member}-s{seed}.json"
+    write_record(path, record)
+    return path
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Records of a teacher, and of two students with three seeds; their folder."""
+    folder = tmp_path / "training" / "results"
+    make_record(folder, SBCNN, "teacher", 0, overall=0.85)
+    for seed, (scratch, distilled) in enumerate([(0.78, 0.79), (0.77, 0.80), (0.79, 0.81)]):
+        make_record(folder, SBCNN, "scratch", seed, overall=scratch)
+        make_record(folder, SBCNN, "distilled", seed, overall=distilled)
+    return folder
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Where to write the page."""
+    (tmp_path / "docs").mkdir()
+    return tmp_path / "docs" / "results.md"
+
+
+def rows_of(text, starts):
+    """The cells of all table rows that start so."""
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith(f"| {starts}")
+    ]
+
+
+def records(*overall):
+    return [{"seed": seed, "test": {"overall": share}} for seed, share in enumerate(overall)]
+
+
+def test_gain_is_paired_by_seed_with_a_t_interval():
+    found = collect.gain(records(0.79, 0.80, 0.81), records(0.78, 0.77, 0.79))
+    # Differences 1, 3 and 2 points: mean 2, standard deviation 1; t(0.975, 2) = 4.302653.
+    assert found.seeds == [0, 1, 2]
+    assert found.mean == pytest.approx(0.02)
+    assert found.half_width == pytest.approx(0.01 * 4.302653 / math.sqrt(3), rel=1e-6)
+    assert found.verdict == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("first", "verdict"),
+    [((0.79, 0.78, 0.80), "gain"), ((0.77, 0.76, 0.78), "loss"), ((0.78, 0.77, 0.79), "undecided")],
+)
+def test_verdicts(first, verdict):
+    assert collect.gain(records(*first), records(0.78, 0.7701, 0.7899)).verdict == verdict
+
+
+def test_one_common_seed_gives_no_interval():
+    found = collect.gain(records(0.9), records(0.5, 0.5))
+    assert found.half_width is None and found.verdict == "undecided"
+    assert collect.gain(records(0.9), []) is None
+
+
+def test_the_page_shows_means_and_gains(results):
+    text, _ = report.build(results)
+    (scratch,) = rows_of(text, "`scratch` | sbcnn_student")
+    assert "78.00 ± 1.00" in scratch and "0, 1, 2" in scratch
+    (teacher,) = rows_of(text, "`teacher` | ibcnn")
+    assert "85.00" in teacher
+    (gain,) = rows_of(text, "`distilled` over `scratch`")
+    assert gain[1:] == ["0, 1, 2", "+2.00", "-0.48 to +4.48", "undecided"]
+    assert "generator `rml2018.01a`, version 1" in text
+
+
+def test_missing_members_are_named_and_their_gains_left_out(results):
+    text, _ = report.build(results)
+    assert "No records yet of `sbcnn`, `smoothed`." in text
+    assert not rows_of(text, "`distilled` over `smoothed`")
+
+
+def test_one_seed_says_so(tmp_path):
+    for member in ("scratch", "distilled"):
+        make_record(tmp_path, CROSS, member, 0)
+    text, _ = report.build(tmp_path)
+    (gain,) = rows_of(text, "`distilled` over `scratch`")
+    assert gain[3:] == ["one seed, no interval", "undecided"]
+
+
+def test_an_empty_folder_gives_a_page_without_figures(tmp_path):
+    text, _ = report.build(tmp_path)
+    assert text.count("No records yet.") == 5
+    with pytest.raises(UserError, match=r"results\.md does not exist"):
+        report.check(tmp_path, tmp_path / "results.md")
+
+
+def test_bands_are_means_over_their_labels(tmp_path):
+    path = make_record(tmp_path, MLD, "scratch", 0)
+    by_snr = read_record(path)["test"]["by_snr"]
+    low = np.mean([share for label, share in by_snr.items() if int(label) < 0])
+    text, _ = report.build(tmp_path)
+    header = rows_of(text, "member | network")[0]
+    (row,) = rows_of(text, "`scratch` | mld_student")
+    assert row[header.index("-20..-2 dB")] == f"{100 * low:.2f}"
+    # The band 0 to 18 dB is the same as SNR >= 0, which is not repeated.
+    assert "SNR >= 0" not in header
+
+
+def test_classes_of_interest_are_the_records(tmp_path):
+    test = read_record(make_record(tmp_path, CROSS, "teacher", 0))["test"]
+    at_4_db = [test["by_class"][of][test["snr_labels"].index(4)] for of in ("QAM16", "QAM64")]
+    text, _ = report.build(tmp_path)
+    header = rows_of(text, "member | QAM16, 4 dB")[0]
+    row = rows_of(text, "`teacher`")[-1]
+    assert row[header.index("QAM64, 4 dB")] == f"{100 * at_4_db[1]:.2f}"
+    assert row[header.index("mean, 4 dB")] == f"{100 * np.mean(at_4_db):.2f}"
+    counts = test["confusion_from_0_db"][0]
+    assert row[header.index("QAM16, SNR >= 0")] == f"{100 * counts[0] / sum(counts):.2f}"
+
+
+def test_class_report_and_table_by_snr(results):
+    test = read_record(results / SBCNN / "reduced" / "teacher-s0.json")["test"]
+    text, _ = report.build(results)
+    (row,) = rows_of(text, "C7 ")
+    assert row[1:4] == [f"{100 * share:.1f}" for share in test["scores"]["C7"].values()]
+    header = rows_of(text, "SNR label")[0]
+    (row,) = rows_of(text, "6 ")
+    at = header.index("`teacher` accuracy")
+    assert row[at] == f"{100 * test['by_snr']['6']:.1f}"
+    assert row[at + 1] == f"{100 * test['f1_by_snr']['6']:.1f}"
+
+
+def test_papers_figures_stand_beside_the_paper_budget_only(tmp_path):
+    make_record(tmp_path, MLD, "mldnet", 0, budget="reduced", overall=0.5)
+    text, _ = report.build(tmp_path)
+    own, paper = text.split("#### The paper's figures, not comparable with those above")
+    own = own.split("### mldnet/rml2016.10a, reduced")[1]
+    assert "61.14" not in own and "genuine" not in own
+    assert "full networks on genuine data" in paper and "| MLD-Net | 61.14 |" in paper
+
+    shutil.move(tmp_path / MLD / "reduced", tmp_path / MLD / "paper")
+    text, _ = report.build(tmp_path)
+    assert "#### The paper's figures" not in text
+    (row,) = rows_of(text, "`mldnet` | mld_student")
+    assert row[-1].startswith("61.14; ")
+    assert rows_of(text, "member")[0][-1] == "paper, genuine data, full size"
+
+
+def test_budgets_are_parts_of_their_own_and_smoke_is_none(tmp_path):
+    for budget, overall in (("smoke", 0.11), ("reduced", 0.22), ("paper", 0.33)):
+        make_record(tmp_path, MLD, "scratch", 0, budget=budget, overall=overall)
+    text, _ = report.build(tmp_path)
+    assert re.findall(r"### (mldnet.*)", text) == [f"{MLD}, paper", f"{MLD}, reduced"]
+    shares = [row[6] for row in rows_of(text, "`scratch` | mld_student")]
+    assert shares == ["33.00", "22.00"]
+
+
+def test_check_passes_after_writing_and_tells_what_was_changed(tmp_path, page):
+    for seed, overall in enumerate((0.58, 0.57, 0.59)):
+        path = make_record(tmp_path, MLD, "scratch", seed, overall=overall)
+    _, picture = report.write(tmp_path, page)
+    report.check(tmp_path, page)
+    text = page.read_text()
+
+    page.write_text(text.replace("58.00 ± 1.00", "59.00 ± 1.00", 1))
+    with pytest.raises(UserError, match=r"line \d+ is '.*59\.00 ± 1\.00.*expected '.*58\.00 ± 1"):
+        report.check(tmp_path, page)
+    page.write_text(text + "more\n")
+    with pytest.raises(UserError, match="is 'more', expected missing"):
+        report.check(tmp_path, page)
+    page.write_text(text)
+
+    original = path.read_text()
+    record = json.loads(original)
+    record["test"]["overall"] += 0.01
+    write_record(path, record)
+    with pytest.raises(UserError, match="does not match the records"):
+        report.check(tmp_path, page)
+    # Too little to show in a table: the picture alone is out of date.
+    record = json.loads(original)
+    record["test"]["by_snr"]["0"] += 1e-7
+    write_record(path, record)
+    with pytest.raises(UserError, match=r"snr\.png does not show"):
+        report.check(tmp_path, page)
+    path.write_text(original)
+
+    report.check(tmp_path, page)
+    picture.unlink()
+    with pytest.raises(UserError, match=r"snr\.png is missing"):
+        report.check(tmp_path, page)
+
+
+def test_writing_twice_gives_the_same_files_and_removes_old_pictures(tmp_path, page):
+    make_record(tmp_path, CROSS, "teacher", 0)
+    written = {path: path.read_bytes() for path in report.write(tmp_path, page)}
+    pictures = [path for path in written if path.suffix == ".png"]
+    assert [path.stem for path in pictures] == [
+        f"crosstlnet-rml2016.10a-reduced-{what}" for what in ("snr", "confusion-4dB")
+    ]
+    old = pictures[0].with_name("old.png")
+    old.write_bytes(b"")
+    for path in pictures:
+        path.unlink()
+    report.write(tmp_path, page)
+    assert {path: path.read_bytes() for path in written} == written
+    assert not old.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"member": "other"}, "is the record of other with seed 1"),
+        ({"seed": 2}, "is the record of scratch with seed 2"),
+        ({"macs": None}, "has no 'macs'"),
+        ({"settings.data": {"generator": "else"}}, "other data than those beside it"),
+        ({"settings.train": {"epochs": 1}}, "seeds of scratch were trained with other settings"),
+    ],
+)
+def test_records_that_cannot_stand_in_a_table_are_refused(results, change, says):
+    path = results / SBCNN / "reduced" / "scratch-s1.json"
+    record = read_record(path)
+    for key, value in change.items():
+        section, _, last = key.rpartition(".")
+        target = record[section] if section else record
+        target[last] = value
+        if value is None:
+            del target[last]
+    write_record(path, record)
+    with pytest.raises(UserError, match=says):
+        report.build(results)
+
+
+def test_a_record_of_no_known_recipe_or_member_is_refused(results):
+    path = make_record(results, SBCNN, "sbcnn", 0)
+    write_record(path.with_name("bcnn-s0.json"), read_record(path) | {"member": "bcnn"})
+    with pytest.raises(UserError, match="has no member 'bcnn'"):
+        report.build(results)
+    shutil.move(results / SBCNN, results / "sbcnn" / "other")
+    with pytest.raises(UserError, match="no recipe 'sbcnn/other'"):
+        report.build(results)
+
+
+@pytest.mark.parametrize("system", sorted(path.stem for path in published.PUBLISHED.glob("*")))
+def test_published_rows_name_members_and_bands_of_the_recipes(system):
+    paper = published.read(system)
+    for table in paper.tables:
+        if not table.recipe:
+            continue
+        chosen = recipe.load(recipe.find(table.recipe))
+        bands = {f"{low}..{high} dB" for low, high in chosen.report.bands}
+        for row in table.rows:
+            assert not row.member or row.member in chosen.members, row
+            assert set(row.bands) <= bands, row
+            accuracies = [row.overall or "50", *row.bands.values()]
+            assert all(1 < float(accuracy) < 100 for accuracy in accuracies), row
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("tables: [{source: a, rows: [{name: b, overal: 1}]}]", r"rows\[0\].*'overal'"),
+        ("tables: [{rows: []}]", r"tables\[0\].*'source'"),
+        ("tables: [{source: a, rows: [{name: b, overall: 63.6}]}]", "overall is 63.6"),
+        ("tables: 3", "tables is 3"),
+    ],
+)
+def test_published_figures_are_read_strictly(tmp_path, line, says):
+    (tmp_path / "a.yaml").write_text(f"title: A\ncitation: B\ndata: C\n{line}\n")
+    with pytest.raises(UserError, match=says):
+        published.read("a", tmp_path)
+
+
+@pytest.mark.parametrize("key", ["confusion_of", "by_snr", "class_report"])
+def test_recipes_refuse_members_that_they_have_not(key):
+    with pytest.raises(UserError, match=rf"'report\.{key}' names 'teachr'"):
+        recipe.load(recipe.find(SBCNN), overrides=[f"report.{key}=[teachr]"])
+
+
+def test_recipes_refuse_confusion_of_members_at_no_label():
+    with pytest.raises(UserError, match=r"needs report\.confusion_at"):
+        recipe.load(recipe.find(SBCNN), overrides=["report.confusion_at=[]"])
+
+
+def test_the_page_in_the_repository_is_that_of_its_records(capsys):
+    assert cli.main(["report", "--check"]) == 0, capsys.readouterr().err
+
+
+def test_citation():
+    citation = yaml.safe_load((TOP / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    for key in ("message", "title", "abstract", "authors"):
+        assert citation[key]
+    assert citation["authors"] == [{"name": "gr-kdamc authors"}]
+    assert citation["license"] == "GPL-3.0-or-later"
+    project = (TOP / "training" / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{citation["version"]}"' in project
+    titles = [reference["title"] for reference in citation["references"]]
+    cited = [published.read(path.stem).citation for path in published.PUBLISHED.glob("*.yaml")]
+    assert len(titles) == len(cited) == 5
+    for title in titles:
+        assert any(" ".join(title.split()) in " ".join(one.split()) for one in cited), title
+    for reference in citation["references"]:
+        assert reference["type"] and reference["authors"] and reference["year"]
