@@ -202,7 +202,8 @@ def test_papers_figures_stand_beside_the_paper_budget_only(tmp_path):
     assert "61.14" not in own and "genuine" not in own
     assert "full networks on genuine data" in paper and "| MLD-Net | 61.14 |" in paper
 
-    shutil.move(tmp_path / MLD / "reduced", tmp_path / MLD / "paper")
+    shutil.rmtree(tmp_path / MLD)
+    make_record(tmp_path, MLD, "mldnet", 0, budget="paper", overall=0.5)
     text, _ = report.build(tmp_path)
     assert "#### The paper's figures" not in text
     (row,) = rows_of(text, "`mldnet` | mld_student")
@@ -273,9 +274,11 @@ def test_writing_twice_gives_the_same_files_and_removes_old_pictures(tmp_path, p
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"member": "other"}, "is the record of other with seed 1"),
-        ({"seed": 2}, "is the record of scratch with seed 2"),
+        ({"member": "other"}, "is the record of .*reduced/other-s1"),
+        ({"seed": 2}, "is the record of .*scratch-s2"),
+        ({"budget": "paper"}, "is the record of .*/paper/scratch-s1"),
         ({"macs": None}, "has no 'macs'"),
+        ({"test.scores": None}, "has no 'scores'"),
         ({"settings.data": {"generator": "else"}}, "other data than those beside it"),
         ({"settings.train": {"epochs": 1}}, "seeds of scratch were trained with other settings"),
     ],
@@ -302,6 +305,28 @@ def test_a_record_of_no_known_recipe_or_member_is_refused(results):
     shutil.move(results / SBCNN, results / "sbcnn" / "other")
     with pytest.raises(UserError, match="no recipe 'sbcnn/other'"):
         report.build(results)
+
+
+def test_speeds_are_those_of_their_record(tmp_path):
+    row = {
+        "network": "vtcnn2",
+        "options": {"width": 4},
+        "recipe": "edge/rml2016.10a",
+        "member": "vtcnn2",
+        "classes": 11,
+        "frame_length": 128,
+        "parameters": 1234,
+        "keras_parameters": 1235,
+        "macs": 5678,
+        "onnx_bytes": 91011,
+        "ms_per_frame": 0.12345,
+        "frames_per_second": 54321.9,
+        "batch": 256,
+    }
+    about = {"runtime": "A", "threads": 1, "hardware": "B", "weights": "untrained"}
+    write_record(tmp_path / "speed" / "b.json", about | {"rows": [row]})
+    (cells,) = rows_of(report.build(tmp_path)[0], "`vtcnn2` (width 4)")
+    assert cells[2:] == ["11", "128", "1,234", "1,235", "5,678", "91,011", "0.123", "54,322"]
 
 
 @pytest.mark.parametrize("system", sorted(path.stem for path in published.PUBLISHED.glob("*")))

@@ -20,8 +20,19 @@ BUDGETS = ("paper", "reduced")
 """The smoke budget only shows that everything runs: its figures mean nothing and are left out."""
 
 _CONFIDENCE = 0.95
-_NEEDED = ("member", "seed", "settings", "train_data", "train_frames", "validation_frames")
-_NEEDED += ("parameters", "keras_parameters", "macs", "epochs", "calibration", "test")
+_NEEDED = (
+    "recipe",
+    "budget",
+    "member",
+    "seed",
+    "settings",
+    "train_frames",
+    "epochs",
+    "calibration",
+)
+_NEEDED += ("parameters", "keras_parameters", "macs", "test")
+_NEEDED_OF_TEST = ("frames", "overall", "by_snr", "classes", "confusion_from_0_db", "ece", "data")
+_NEEDED_OF_TEST += ("confusion_at_db", "snr_labels", "by_class", "scores", "f1_by_snr")
 
 
 @dataclass(frozen=True)
@@ -84,12 +95,12 @@ def _read_experiment(folder: Path, results: Path) -> Experiment:
     first: dict[str, Any] | None = None
     for path in folder.glob("*.json"):
         record = read_record(path)
-        for key in _NEEDED:
-            if key not in record:
-                raise UserError(f"{path}: the record has no {key!r}")
+        _check_keys(path, record, _NEEDED)
+        _check_keys(path, record["test"], _NEEDED_OF_TEST)
         member, seed = record["member"], record["seed"]
-        if path.name != f"{member}-s{seed}.json":
-            raise UserError(f"{path}: is the record of {member} with seed {seed}")
+        own = f"{record['recipe']}/{record['budget']}/{member}-s{seed}.json"
+        if results / own != path:
+            raise UserError(f"{path}: is the record of {own}")
         if member not in found:
             raise UserError(f"{path}: {name} has no member {member!r}")
         found[member].append(record)
@@ -107,9 +118,15 @@ def _read_experiment(folder: Path, results: Path) -> Experiment:
     return Experiment(recipe, budget, members)
 
 
+def _check_keys(path: Path, values: dict[str, Any], needed: tuple[str, ...]) -> None:
+    for key in needed:
+        if key not in values:
+            raise UserError(f"{path}: the record has no {key!r}")
+
+
 def _data(record: dict[str, Any]) -> list[Any]:
     test = record["test"]
-    described = {key: value for key, value in test["data"].items() if key not in ("created",)}
+    described = {key: value for key, value in test["data"].items() if key != "created"}
     return [record["settings"]["data"], described, test["frames"], test["classes"]]
 
 
