@@ -231,6 +231,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     speed.add_argument("--json", type=Path, metavar="FILE")
     speed.set_defaults(do=_speed)
+
+    robustness = commands.add_parser(
+        "robustness", help="accuracy under offsets, at other rates and on other sets"
+    )
+    robustness.add_argument(
+        "targets", metavar="RUN", type=Path, nargs="+", help="folder of a run, or an ONNX file"
+    )
+    robustness.add_argument("--json", type=Path, metavar="FILE")
+    robustness.add_argument(
+        "--data", type=Path, metavar="FILE.h5", help="instead of the recipe's test part"
+    )
+    robustness.add_argument(
+        "--sets", type=_names, default=(), metavar="A,B", help="names or files of other sets"
+    )
+    robustness.add_argument(
+        "--sweeps",
+        type=_names,
+        metavar="A,B",
+        help="of carrier_offset, timing_offset and samples_per_symbol; '' for none (default all)",
+    )
+    robustness.add_argument(
+        "--frames-per-cell", type=int, default=50, metavar="N", help="for the last two sweeps"
+    )
+    robustness.add_argument("--jobs", type=int, default=1, metavar="J", help="processes for data")
+    robustness.add_argument("--work", type=Path, metavar="DIR", help="folder for data")
+    robustness.set_defaults(do=_robustness)
     return parser
 
 
@@ -493,6 +519,42 @@ def _speed(options: argparse.Namespace) -> None:
         )
 
     found = record(options.command_line, options.seconds, options.networks, tell)
+    if options.json:
+        write_record(options.json, found)
+
+
+def _robustness(options: argparse.Namespace) -> None:
+    from . import robustness
+    from .pipeline import WORK
+    from .records import write_record
+
+    def tell(row: dict[str, Any]) -> None:
+        def line(name: str, found: dict[str, Any]) -> None:
+            loud = found["from_0_db"]
+            told = "" if loud is None else f", from 0 dB {100 * loud:.2f} %"
+            print(f"  {name}: {100 * found['overall']:.2f} %{told}", flush=True)
+
+        print(row["model"])
+        line("test part", row["test"])
+        for title, sweep in row["sweeps"].items():
+            for at, overall, loud in zip(
+                sweep["at"], sweep["overall"], sweep["from_0_db"], strict=True
+            ):
+                line(f"{title} {at:g}", {"overall": overall, "from_0_db": loud})
+        for title, found in row["sets"].items():
+            line(title, found)
+
+    found = robustness.record(
+        options.targets,
+        options.command_line,
+        data_path=options.data,
+        sets=options.sets,
+        sweeps=robustness.SWEEPS if options.sweeps is None else options.sweeps,
+        frames_per_cell=options.frames_per_cell,
+        work=options.work or WORK,
+        jobs=options.jobs,
+        tell=tell,
+    )
     if options.json:
         write_record(options.json, found)
 

@@ -119,7 +119,7 @@ def prepare_data(data: DataSection, folder: Path, jobs: int) -> Parts:
         return Parts(thinned(training, data.train_share, 0), validation, test)
 
     def made(part: DataPart | None) -> Path | None:
-        return part and _data_file(folder, data, part, jobs)
+        return part and data_file(folder, data, part, jobs)
 
     train, test = made(data.train), made(data.test)
     with DataSetFile(train) as file:
@@ -144,8 +144,8 @@ def _within(labels: np.ndarray, chosen: np.ndarray, snr: list[int]) -> np.ndarra
     return chosen
 
 
-def _data_file(folder: Path, data: DataSection, part: DataPart, jobs: int) -> Path:
-    """The data set file for ``part``, generated unless it is there."""
+def data_file(folder: Path, data: DataSection, part: DataPart, jobs: int) -> Path:
+    """The file for ``part`` of generated ``data``, made in ``folder`` unless it is there."""
     folder.mkdir(parents=True, exist_ok=True)
     number = generators.create(data.generator).version
     limits = f"-snr{data.snr[0]}to{data.snr[1]}" if data.snr else ""
@@ -181,7 +181,7 @@ def _run_member(
     from .complexity import keras_parameters, macs, parameters
     from .evaluate import describe_data, measure
     from .export import load_checkpoint
-    from .training_data import describe
+    from .training_data import describe, thinned
 
     folder = member_folder(base, member, seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -189,6 +189,8 @@ def _run_member(
     _claim(folder, settings)
     if (folder / RECORD).is_file():
         return read_record(folder / RECORD)
+    share = recipe.members[member].train_share
+    parts = dataclasses.replace(parts, training=thinned(parts.training, share, 0))
     teacher, cache, teacher_record = None, None, None
     if name := recipe.members[member].teacher:
         home = member_folder(base, name, recipe.seeds_of(name)[0])
@@ -301,6 +303,8 @@ def _settings(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
     """What decides the result of one training, its teacher's settings included."""
     own = dataclasses.asdict(recipe.members[member])
     del own["seeds"], own["train"], own["about"]
+    if own["train_share"] == 1.0:
+        del own["train_share"]  # as in folders of runs that were before there were shares
     settings = {
         "member": own,
         "train": dataclasses.asdict(recipe.train_of(member)),

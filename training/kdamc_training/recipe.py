@@ -118,7 +118,9 @@ class Member:
 
     ``teacher`` names the member that must be trained before and whose outputs the loss may use;
     its first seed serves all. ``seeds`` uses only so many of the recipe's seeds. ``train`` holds
-    what differs from the recipe's section of that name.
+    what differs from the recipe's section of that name. ``train_share`` keeps so much of the
+    training frames that the recipe's data leave, the same frames for every seed and those of a
+    lesser share among them.
     """
 
     network: str
@@ -127,6 +129,7 @@ class Member:
     loss: list[LossTerm] = field(default_factory=lambda: [LossTerm("cross_entropy")])
     train: dict[str, Any] = field(default_factory=dict)
     seeds: int | None = None
+    train_share: float = 1.0
     about: str = ""
 
 
@@ -221,6 +224,11 @@ def load(path: str | Path, budget: str = "paper", overrides: list[str] | None = 
     recipe = _build(Recipe, document, "")
     _check(recipe)
     return recipe
+
+
+def data_section(values: Any) -> DataSection:
+    """The section ``data`` from the settings of a run; raises UserError if it is none."""
+    return _build(DataSection, values, "data")
 
 
 def as_yaml(recipe: Recipe) -> str:
@@ -347,6 +355,7 @@ def _check(recipe: Recipe) -> None:
             raise UserError(f"recipe key '{where}.loss' is empty")
         if member.seeds is not None:
             _check_limits([(f"{where}.seeds", member.seeds, 1, len(recipe.seeds))])
+        _check_limits([(f"{where}.train_share", member.train_share, 1e-4, 1.0)])
         _check_train(recipe.train_of(name), f"{where}.train")
         before.append(name)
     _check_report(recipe)
