@@ -47,7 +47,7 @@ class accuracy_sink(Guarded, gr.basic_block):
     ``publish_frames``) or an ONNX Classifier behind a Frame Slicer.  ``stats`` gives a dictionary
     every ``stats_interval`` seconds: ``frames``, ``unmatched`` (results whose samples are not
     exactly a frame of the source), ``overall``, ``snr_labels`` and ``by_snr`` (vectors of one
-    length), ``classes``, ``confusion`` (u64vector, a row a true class).
+    length), ``classes``, ``confusion`` (f64vector, a row a true class).
 
     Results of another model than before begin a new count.
 
@@ -180,10 +180,12 @@ class accuracy_sink(Guarded, gr.basic_block):
                 "classes": ",".join(stats["classes"]),
             }
         )
+        # Doubles hold counts exactly, and pmt.to_python knows no vectors of 64-bit integers.
+        counts = confusion.astype(float).ravel().tolist()
         for name, vector in (
             ("snr_labels", pmt.init_s32vector(len(by_snr), list(by_snr))),
             ("by_snr", metadata.f32vector(np.array(list(by_snr.values())))),
-            ("confusion", pmt.init_u64vector(confusion.size, confusion.ravel().tolist())),
+            ("confusion", pmt.init_f64vector(confusion.size, counts)),
         ):
             meta = pmt.dict_add(meta, pmt.intern(name), vector)
         return meta

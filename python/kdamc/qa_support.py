@@ -97,3 +97,24 @@ def axis_signal(pattern: str, samples_each: int, seed: int = 1) -> np.ndarray:
     axis = {"I": 1, "Q": 1j, "0": 0, "N": np.nan}
     parts = [axis[letter] * (1 + random.random(samples_each)) for letter in pattern]
     return np.concatenate(parts).astype(np.complex64)
+
+
+def write_data_set(
+    path: Path,
+    x: np.ndarray,
+    y: np.ndarray,
+    z: np.ndarray,
+    classes: tuple[str, ...] = CLASSES,
+    **how: object,
+) -> str:
+    """A data set file at 1 kHz; ``how`` goes to h5py for the frames (``chunks``, ``dtype``, …)."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.create_dataset("X", data=x, **how)
+        file["Y"], file["Z"] = y.astype(np.uint8), z.astype(np.int8)
+        file.attrs["classes"] = list(classes)
+        file.attrs["sample_rate"] = 1e3
+        file.attrs["samples_per_symbol"] = (8.0, 8.0)
+        file.attrs["generator"] = "qa_support"
+    return str(path)
