@@ -46,7 +46,8 @@ def test_installs_works_and_uninstalls(prefix: Path) -> None:
     assert Path(library).is_relative_to(prefix)
     assert (packages / "gnuradio" / "kdamc" / "models" / f"{model}.onnx").is_file()
     assert (prefix / "share/gnuradio/grc/blocks/kdamc_kd_amc_classifier.block.yml").is_file()
-    assert os.access(prefix / "bin" / "amc_rx.py", os.X_OK)
+    for program in ("amc_rx.py", "amc_replay.py"):
+        assert os.access(prefix / "bin" / program, os.X_OK)
     subprocess.run(["cmake", "--build", str(BUILD), "--target", "uninstall"], check=True)
     left = [
         path for path in prefix.rglob("*") if path.is_file() and "__pycache__" not in path.parts
