@@ -199,8 +199,16 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", type=Path, metavar="FILE")
     evaluate.set_defaults(do=_evaluate)
 
+    checkpoint = commands.add_parser(
+        "checkpoint", help="publish the weights of runs with their SHA-256"
+    )
+    checkpoint.add_argument("folders", metavar="RUN", type=Path, nargs="+", help="a run's folder")
+    checkpoint.set_defaults(do=_checkpoint)
+
     export = commands.add_parser("export", help="turn a checkpoint into an ONNX model")
-    export.add_argument("checkpoint", metavar="CKPT", type=Path)
+    export.add_argument(
+        "checkpoint", metavar="CKPT", type=Path, help="of a run, or a published .safetensors file"
+    )
     export.add_argument("out", metavar="OUT.onnx", type=Path)
     export.add_argument(
         "--uncalibrated",
@@ -474,27 +482,47 @@ def _evaluate(options: argparse.Namespace) -> None:
         write_record(options.json, record)
 
 
+def _checkpoint(options: argparse.Namespace) -> None:
+    from .checkpoints import publish
+
+    for folder in options.folders:
+        weights = publish(folder)
+        place = weights["file"] or "too large to be kept"
+        print(f"{folder}: {weights['bytes']} bytes, SHA-256 {weights['sha256']}, {place}")
+
+
+def _module_of(checkpoint: Path) -> tuple[Any, Any]:
+    """The module of a run's checkpoint or of published weights, and its calibration if any."""
+    if checkpoint.suffix == ".safetensors":
+        from .checkpoints import load
+
+        return load(checkpoint)
+    from .calibration import read_calibration
+    from .export import load_checkpoint
+
+    beside = checkpoint.with_name("calibration.json")
+    return load_checkpoint(checkpoint), read_calibration(beside) if beside.is_file() else None
+
+
 def _export(options: argparse.Namespace) -> None:
-    from .calibration import Calibration, read_calibration
-    from .export import export, load_checkpoint
+    from .export import export
 
     beside = options.checkpoint.with_name("calibration.json")
-    calibration: Calibration | None = None
-    if beside.is_file():
-        calibration = read_calibration(beside)
-    elif not options.uncalibrated:
+    published = options.checkpoint.suffix == ".safetensors"
+    if not (published or options.uncalibrated or beside.is_file()):
         raise UserError(
             f"{beside} does not exist: a run writes it; --uncalibrated exports without it"
         )
-    export(load_checkpoint(options.checkpoint), options.out, calibration)
+    module, calibration = _module_of(options.checkpoint)
+    export(module, options.out, calibration)
     print(options.out)
 
 
 def _litmus(options: argparse.Namespace) -> int:
-    from .export import load_checkpoint
     from .litmus import litmus
 
-    pairs = litmus(load_checkpoint(options.checkpoint), options.data, options.frames, options.model)
+    module, _ = _module_of(options.checkpoint)
+    pairs = litmus(module, options.data, options.frames, options.model)
     print(f"{options.checkpoint}: {pairs[0].frames} frames of {options.data}, largest difference")
     for pair in pairs:
         print(

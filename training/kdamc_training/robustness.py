@@ -60,6 +60,7 @@ TIMES_LONGER = 3
 
 _BATCH = 512
 _BLOCK_SAMPLES = 1 << 17
+_READ_FRAMES = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -310,17 +311,10 @@ def open_subject(path: Path) -> Subject:
 def _of_run(folder: Path) -> Subject:
     import torch
 
-    from .export import load_checkpoint
-    from .training import BEST_CHECKPOINT, LAST_CHECKPOINT
+    from .checkpoints import open_run
 
-    about = read_record(folder / RECORD)
-    keys = ("recipe", "budget", "member", "seed", "train_frames")
-    try:
-        keep = about["settings"]["train"]["keep"]
-        said = {key: about[key] for key in keys}
-    except KeyError as error:
-        raise UserError(f"{folder / RECORD}: says nothing of {error}") from error
-    module = load_checkpoint(folder / (BEST_CHECKPOINT if keep == "best" else LAST_CHECKPOINT))
+    module, about = open_run(folder)
+    said = {key: about[key] for key in ("recipe", "budget", "member", "seed", "train_frames")}
 
     def run(frames: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -413,10 +407,14 @@ def _other(name: str, info: DataSetInfo, work: Path, jobs: int) -> Path:
 
 
 def _frames(data: DataSetFile, chosen: np.ndarray | None) -> Frames:
-    x, labels, snr = data.x[:], data.y[:].astype(int), data.z[:].astype(int)
     if chosen is None:
-        return Frames(x, labels, snr)
-    return Frames(x[chosen], labels[chosen], snr[chosen])
+        chosen = np.arange(len(data))
+    x = np.empty((len(chosen), *data.x.shape[1:]), data.x.dtype)
+    for start in range(0, len(data), _READ_FRAMES):
+        low, high = np.searchsorted(chosen, [start, start + _READ_FRAMES])
+        if low < high:
+            x[low:high] = data.x[start : start + _READ_FRAMES][chosen[low:high] - start]
+    return Frames(x, data.y[:][chosen].astype(int), data.z[:][chosen].astype(int))
 
 
 def _check_length(subject: Subject, data: DataSetFile) -> None:

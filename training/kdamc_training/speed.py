@@ -17,7 +17,6 @@ repeated; the best run counts) and ``rows``, one a network:
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from typing import Any
 
 from . import datasets as datasets
 from . import recipe
+from .checkpoints import bare_module
 from .complexity import keras_parameters, macs, parameters
 from .datasets import registry as generators
 from .errors import UserError
@@ -87,25 +87,9 @@ def untrained(
     network: str, options: dict[str, Any], classes: Sequence[str], frame_length: int
 ) -> ClassifierModule:
     """A network as it is before training, in what an export takes."""
-    return ClassifierModule(
-        network=network,
-        network_options=options,
-        classes=list(classes),
-        frame_length=frame_length,
-        loss=[dataclasses.asdict(recipe.LossTerm("cross_entropy"))],
-        train=dataclasses.asdict(recipe.TrainSection(epochs=1)),
-        seed=0,
-        augment=dataclasses.asdict(recipe.AugmentSection()),
-        describes={
-            "dataset": "none: untrained",
-            "samples_per_symbol": [1.0, 1.0],
-            "recipe": "",
-            "member": "",
-            "teacher": "",
-            "budget": "",
-            "command": "",
-        },
-    ).eval()
+    unknown = dict.fromkeys(("recipe", "member", "teacher", "budget", "command"), "")
+    describes = {"dataset": "none: untrained", "samples_per_symbol": [1.0, 1.0], **unknown}
+    return bare_module(network, options, classes, frame_length, describes)
 
 
 def measure(subject: Subject, seconds: float) -> dict[str, Any]:

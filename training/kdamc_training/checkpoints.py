@@ -1,0 +1,193 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Published weights: what a run trained, as a safetensors file that its record vouches for.
+
+``training/checkpoints/<recipe>/<budget>/<member>-s<seed>.safetensors`` holds the network's tensors
+and, as JSON under the key ``kdamc`` of its metadata, what it takes to build the network and to
+export it: ``recipe``, ``budget``, ``member``, ``seed``, ``network``, ``network_options``,
+``classes``, ``frame_length``, ``describes`` (see ``ClassifierModule``) and ``calibration``. The
+published record of the run has an entry ``weights``: ``sha256`` and ``bytes`` of that file, and its
+place ``file`` below ``training/checkpoints``, "" for weights that are too large to be kept there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from . import recipe as recipes
+from .calibration import Calibration, read_calibration
+from .errors import UserError
+from .export import load_checkpoint
+from .files import replacing
+from .lightning_module import ClassifierModule
+from .pipeline import RECORD, RESULTS
+from .records import read_record, write_record
+
+CHECKPOINTS = recipes.RECIPES.parent / "checkpoints"
+SUFFIX = ".safetensors"
+MOST_BYTES_OF_A_SYSTEM = 1_000_000
+README = "README.md"
+
+_KEY = "kdamc"
+_OF_RECORD = ("recipe", "budget", "member", "seed")
+_OF_MODULE = ("network", "network_options", "classes", "frame_length", "describes")
+_RUN_FILE = "weights" + SUFFIX
+
+
+def bare_module(
+    network: str,
+    network_options: dict[str, Any],
+    classes: Sequence[str],
+    frame_length: int,
+    describes: dict[str, Any],
+) -> ClassifierModule:
+    """A network with new weights in what an export takes; it is not meant to be trained."""
+    return ClassifierModule(
+        network=network,
+        network_options=network_options,
+        classes=list(classes),
+        frame_length=frame_length,
+        loss=[dataclasses.asdict(recipes.LossTerm("cross_entropy"))],
+        train=dataclasses.asdict(recipes.TrainSection(epochs=1)),
+        seed=0,
+        augment=dataclasses.asdict(recipes.AugmentSection()),
+        describes=describes,
+    ).eval()
+
+
+def open_run(folder: Path) -> tuple[ClassifierModule, dict[str, Any]]:
+    """The trained module of a run's folder and its record; raises UserError if it has none."""
+    from .training import BEST_CHECKPOINT, LAST_CHECKPOINT
+
+    record = read_record(folder / RECORD)
+    try:
+        keep = record["settings"]["train"]["keep"]
+    except KeyError as error:
+        raise UserError(f"{folder / RECORD}: says nothing of {error}") from error
+    return load_checkpoint(
+        folder / (BEST_CHECKPOINT if keep == "best" else LAST_CHECKPOINT)
+    ), record
+
+
+def publish(
+    folder: Path, results: Path = RESULTS, checkpoints: Path = CHECKPOINTS
+) -> dict[str, Any]:
+    """Publish the weights of a run's folder with their hash; returns the entry ``weights``.
+
+    The record goes to ``results`` with the entry, and the list of all published weights is written
+    anew. Weights by which the files of their system would be over ``MOST_BYTES_OF_A_SYSTEM`` stay
+    in the run's folder.
+    """
+    module, record = open_run(folder)
+    about = {key: record[key] for key in _OF_RECORD}
+    about |= {key: module.hparams[key] for key in _OF_MODULE}
+    about["calibration"] = dataclasses.asdict(read_calibration(folder / "calibration.json"))
+    own = folder / _RUN_FILE
+    tensors = {name: value.clone() for name, value in module.network.state_dict().items()}
+    with replacing(own) as temporary:
+        # One key, as the order of several would not be the same each time.
+        save_file(tensors, temporary, {_KEY: json.dumps(about, sort_keys=True)})
+    place = Path(record["recipe"], record["budget"], f"{record['member']}-s{record['seed']}")
+    target = checkpoints / place.with_name(place.name + SUFFIX)
+    others = sum(
+        path.stat().st_size
+        for path in (checkpoints / place.parts[0]).rglob("*" + SUFFIX)
+        if path != target
+    )
+    size = own.stat().st_size
+    kept = others + size <= MOST_BYTES_OF_A_SYSTEM
+    if kept:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as temporary:
+            shutil.copyfile(own, temporary)
+    else:
+        target.unlink(missing_ok=True)
+    record["weights"] = {
+        "file": target.relative_to(checkpoints).as_posix() if kept else "",
+        "sha256": _hash(own),
+        "bytes": size,
+    }
+    write_record(folder / RECORD, record)
+    write_record(_record_path(record, results), record)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with replacing(checkpoints / README) as temporary:
+        temporary.write_text(readme(results), encoding="utf-8")
+    return record["weights"]
+
+
+def load(path: Path, results: Path = RESULTS) -> tuple[ClassifierModule, Calibration]:
+    """The module of a published file, ready for inference, and its calibration.
+
+    Raises UserError if the file is none, and if its hash is not the one in the published record.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})[_KEY])
+        vouched = _record_path(about, results)
+        settings = {key: about[key] for key in _OF_MODULE}
+        calibration = Calibration(**about["calibration"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: no weights of this package: {error}") from error
+    expected = read_record(vouched).get("weights", {}).get("sha256")
+    if expected is None:
+        raise UserError(f"{path}: {vouched} gives no hash of these weights")
+    if _hash(path) != expected:
+        raise UserError(f"{path}: its SHA-256 is not the one in {vouched}")
+    module = bare_module(**settings)
+    module.network.load_state_dict(load_file(path))
+    return module.eval(), calibration
+
+
+def readme(results: Path = RESULTS) -> str:
+    """The list of all weights that records in ``results`` vouch for, as Markdown."""
+    rows = []
+    for path in sorted(results.glob("*/*/*/*.json")):
+        record = read_record(path)
+        if "weights" not in record:
+            continue
+        weights = record["weights"]
+        cells = [
+            weights["file"] or "not kept here",
+            f"{record['recipe']} {record['budget']}, {record['member']}, seed {record['seed']}",
+            record["settings"]["member"]["network"],
+            f"{record['parameters']:,}",
+            f"{100 * record['test']['overall']:.2f} %",
+            f"{weights['bytes']:,}",
+            f"`{weights['sha256']}`",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(
+        [
+            "# Weights of trained networks",
+            "",
+            "Written by `kdamc-train checkpoint` from the records in `training/results/`.",
+            "`kdamc-train export FILE OUT.onnx` compares the SHA-256 of a file with that of its",
+            "record and makes a model for the radio of it. Weights that are too large to be kept",
+            "here come from the run again: its record says how it was started.",
+            "",
+            "| file | run | network | parameters | test accuracy | bytes | SHA-256 |",
+            "|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _record_path(about: dict[str, Any], results: Path) -> Path:
+    name = f"{about['member']}-s{about['seed']}.json"
+    return results / str(about["recipe"]) / str(about["budget"]) / name
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
