@@ -260,6 +260,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of carrier_offset, timing_offset and samples_per_symbol; '' for none (default all)",
     )
     robustness.add_argument(
+        "--most-frames", type=int, default=0, metavar="N", help="for the first sweep (default all)"
+    )
+    robustness.add_argument(
         "--frames-per-cell", type=int, default=50, metavar="N", help="for the last two sweeps"
     )
     robustness.add_argument("--jobs", type=int, default=1, metavar="J", help="processes for data")
@@ -578,6 +581,7 @@ def _robustness(options: argparse.Namespace) -> None:
         data_path=options.data,
         sets=options.sets,
         sweeps=robustness.SWEEPS if options.sweeps is None else options.sweeps,
+        most_frames=options.most_frames,
         frames_per_cell=options.frames_per_cell,
         work=options.work or WORK,
         jobs=options.jobs,

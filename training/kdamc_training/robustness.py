@@ -93,6 +93,11 @@ class Frames:
     labels: np.ndarray
     snr: np.ndarray
 
+    def thinned(self, most: int) -> Frames:
+        """At most ``most`` of the frames, evenly spread over their order."""
+        kept = np.unique(np.linspace(0, len(self.x) - 1, min(most, len(self.x))).astype(int))
+        return Frames(self.x[kept], self.labels[kept], self.snr[kept])
+
     def blocks(
         self, change: Callable[[np.ndarray], np.ndarray] = lambda frames: frames
     ) -> Iterator[np.ndarray]:
@@ -187,10 +192,12 @@ def measure(
     *,
     chosen: np.ndarray | None = None,
     sweeps: Sequence[str] = SWEEPS,
+    most_frames: int = 0,
     long_frames: Frames | None = None,
 ) -> dict[str, Any]:
     """``data``, ``test`` and ``sweeps`` of a row, on the ``chosen`` frames of a data set file.
 
+    The first sweep takes at most ``most_frames`` of them, evenly spread; 0 takes all.
     ``long_frames`` are what the last two sweeps are measured on; without them they are left out.
     Raises UserError if the network's classes or frame length are not the data's.
     """
@@ -211,7 +218,11 @@ def measure(
     found: dict[str, Any] = {}
     if "carrier_offset" in sweeps:
         found["carrier_offset"] = sweep(
-            subject, frames, "cycles a sample", CARRIER_OFFSETS, shifted_carrier
+            subject,
+            frames.thinned(most_frames) if most_frames else frames,
+            "cycles a sample",
+            CARRIER_OFFSETS,
+            shifted_carrier,
         )
     length = subject.frame_length
     if "timing_offset" in sweeps and long_frames is not None:
@@ -337,6 +348,7 @@ def record(
     data_path: Path | None = None,
     sets: Sequence[str] = (),
     sweeps: Sequence[str] = SWEEPS,
+    most_frames: int = 0,
     frames_per_cell: int = 50,
     work: Path = WORK,
     jobs: int = 1,
@@ -347,7 +359,8 @@ def record(
     A run is measured on the test part of its recipe, which is generated under ``work`` if it is
     not there; ``data_path`` takes its place, and ONNX files need it. ``sets`` are data set files or
     names of generators; these make a set of the size, seed and speech of the test part.
-    ``frames_per_cell`` is for the frames of the last two sweeps. ``tell`` is called with each row.
+    ``most_frames`` (0: all of the test part) is for the first sweep, ``frames_per_cell`` for the
+    frames made for the last two. ``tell`` is called with each row.
     """
     from .export import git_revision
     from .pipeline import surroundings
@@ -355,6 +368,8 @@ def record(
     for name in sweeps:
         if name not in SWEEPS:
             raise UserError(f"no sweep {name!r}; known: {', '.join(SWEEPS)}")
+    if most_frames < 0 or frames_per_cell < 1:
+        raise UserError("most-frames must be at least 0, frames-per-cell at least 1")
     revision = git_revision()
     rows: list[dict[str, Any]] = []
     long_frames: dict[tuple[Path, int], Frames | None] = {}
@@ -370,7 +385,12 @@ def record(
             long_frames[key] = make_long_frames(info, labels, frames_per_cell)
         row = {"model": subject.name, "network": subject.network, **subject.about}
         row |= measure(
-            subject, path, chosen=chosen, sweeps=sweeps, long_frames=long_frames.get(key)
+            subject,
+            path,
+            chosen=chosen,
+            sweeps=sweeps,
+            most_frames=most_frames,
+            long_frames=long_frames.get(key),
         )
         row["sets"] = {
             name: measure_on_other(subject, _other(name, info, work, jobs)) for name in sets

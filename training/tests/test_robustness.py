@@ -105,6 +105,8 @@ def test_the_sweeps_start_at_the_plain_evaluation(toy_file):
     assert timing["frames"] == 600 and timing["overall"][0] == pytest.approx(plain, abs=1e-3)
     assert timing["unit"] == "symbols of 4 samples"
     assert rate["overall"][rate["at"].index(1.0)] == timing["overall"][0]
+    few = measure(by_step(), toy_file, most_frames=500)
+    assert few["sweeps"]["carrier_offset"]["frames"] == 500 and few["test"] == found["test"]
     # Without longer frames there is nothing to shift or resample.
     assert list(measure(by_step(), toy_file)["sweeps"]) == ["carrier_offset"]
 
@@ -114,6 +116,12 @@ def test_an_offset_costs_what_it_must(toy_file):
     frames = Frames(np.repeat(tone(32, 0.02), 10, 0), np.zeros(10, int), np.zeros(10, int))
     found = robustness.sweep(by_step(), frames, "", (0.0, 0.08, 0.1), shifted_carrier)
     assert found["overall"] == [1.0, 1.0, 0.0] == found["from_0_db"]
+
+
+def test_thinned_frames_are_spread_evenly():
+    whole = Frames(np.zeros((100, 2, 4)), np.arange(100), np.arange(100))
+    assert whole.thinned(4).labels.tolist() == [0, 33, 66, 99]
+    assert len(whole.thinned(1000).x) == 100
 
 
 def test_other_sets_are_measured_on_shared_classes_by_name(toy_file, tmp_path):
