@@ -36,7 +36,7 @@ class rml_source(Guarded, gr.sync_block):
     frame has the tags ``label`` (its class), ``snr`` (its SNR label in dB; not where it is
     unknown) and ``index`` (its place in the file).  With ``pdus`` the message port ``pdus`` gives
     every frame also as a PDU: the same keys and ``sample_rate``, the samples as c32vector.  Both
-    cost Python time for every frame, 5 to 25 µs; the samples alone 1 to 2 µs.
+    take Python time for every frame: some 6 µs for tags, 10 µs for a PDU, 4 µs for its samples.
 
     A flowgraph that only wants PDUs lets the stream run into a Null Sink, throttled: nothing else
     keeps messages from piling up.
