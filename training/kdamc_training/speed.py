@@ -32,6 +32,7 @@ from .datasets import registry as generators
 from .errors import UserError
 from .export import export
 from .lightning_module import ClassifierModule
+from .networks import registry
 from .onnx_models import frames_per_second, open_model
 
 BATCH = 256
@@ -54,9 +55,9 @@ class Subject:
 def subjects(names: Sequence[str] = ()) -> list[Subject]:
     """The networks of all recipes at the budget "paper", each size once, or only ``names`` of them.
 
-    The same network with the same options at the same frame length stands for one, whichever the
-    number of classes: the recipe first by name counts. Recipes of imported files have no generator
-    to tell classes and frame length and are left out.
+    The same network with the same options (its own where none are named) at the same frame length
+    stands for one, whichever the number of classes: the recipe first by name counts. Recipes of
+    imported files have no generator to tell classes and frame length and are left out.
     """
     found: dict[str, Subject] = {}
     for name in recipe.names():
@@ -65,9 +66,8 @@ def subjects(names: Sequence[str] = ()) -> list[Subject]:
             continue
         generator = generators.create(chosen.data.generator)
         for title, member in chosen.members.items():
-            key = json.dumps(
-                [member.network, member.options, generator.frame_length], sort_keys=True
-            )
+            options = registry.with_defaults(member.network, member.options)
+            key = json.dumps([member.network, options, generator.frame_length], sort_keys=True)
             subject = Subject(
                 member.network,
                 member.options,

@@ -28,6 +28,13 @@ def test_the_subjects_are_the_networks_of_the_recipes_once_each():
         assert (name, 11, 128) in published
     assert {("sbcnn", 24, 1024), ("ibcnn", 24, 1024)} <= published
     assert ("sbcnn", 11, 128) not in published
+    # Named or not, 256 units are the size that CrossTLNet was published with.
+    units = [
+        each.options.get("width", 256)
+        for each in found
+        if each.network == "crosstlnet" and set(each.options) <= {"width"}
+    ]
+    assert sorted(units) == [128, 192, 256, 320]
     assert [each.options for each in found if each.network == "mld_teacher"] == [{}]
     assert {each.network for each in speed.subjects(["sbcnn", "ibcnn"])} == {"sbcnn", "ibcnn"}
     with pytest.raises(UserError, match="'none'"):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -40,9 +41,25 @@ def names() -> list[str]:
 
 def create(name: str, *, classes: int, frame_length: int, **options: Any) -> nn.Module:
     """A new network; raises UserError for an unknown name or options that it does not take."""
-    if name not in _networks:
-        raise UserError(f"no network named {name!r}; known: {', '.join(names())}")
+    factory = _factory(name)
     try:
-        return _networks[name](classes=classes, frame_length=frame_length, **options)
+        return factory(classes=classes, frame_length=frame_length, **options)
     except TypeError as error:
         raise UserError(f"network {name}: {error}") from error
+
+
+def with_defaults(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """``options`` and, for those not named, the network's own; UserError for an unknown name."""
+    parameters = inspect.signature(_factory(name)).parameters.values()
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.default is not inspect.Parameter.empty
+    }
+    return defaults | options
+
+
+def _factory(name: str) -> Factory:
+    if name not in _networks:
+        raise UserError(f"no network named {name!r}; known: {', '.join(names())}")
+    return _networks[name]
