@@ -17,6 +17,7 @@ from . import networks as networks
 from .distillation import registry as losses
 from .networks import registry
 from .networks.outputs import Outputs, outputs_of
+from .teacher_cache import TeacherCache
 
 # Cutoff and width of the edge in cycles a sample; the signals' half bandwidth is 0.084.
 _CUTOFFS = (0.1, 0.5)
@@ -79,8 +80,8 @@ class ClassifierModule(lightning.LightningModule):
 
     ``loss`` lists the terms (name, weight, options) of its loss. Everything needed to build the
     network again stands in the hyperparameters, so a checkpoint is enough for inference; the
-    teacher is given to those who train and is not part of the checkpoint. Instead of running the
-    teacher, its logits for all training frames may be given as ``teacher_logits``.
+    teacher is given to those who train and is not part of the checkpoint. ``remember`` may be given
+    what the teacher shows of all training frames, so that it need not be run.
     ``describes`` (data set, recipe, samples a symbol, command) is carried for the export.
     """
 
@@ -97,16 +98,15 @@ class ClassifierModule(lightning.LightningModule):
         augment: dict[str, Any],
         describes: dict[str, Any],
         teacher: nn.Module | None = None,
-        teacher_logits: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["teacher", "teacher_logits"])
+        self.save_hyperparameters(ignore=["teacher"])
         self.network = registry.create(
             network, classes=len(classes), frame_length=frame_length, **network_options
         )
         # In a tuple, so that it is neither trained nor saved.
         self._teacher = (teacher.eval(),) if teacher is not None else ()
-        self._teacher_logits = teacher_logits
+        self._remembered: TeacherCache | None = None
         self.terms = nn.ModuleList()
         if teacher is not None or not any(
             losses.known(term["name"]).needs_teacher for term in loss
@@ -130,6 +130,10 @@ class ClassifierModule(lightning.LightningModule):
                 losses.create(term["name"], student=student, teacher=teacher, **term["options"])
             )
 
+    def remember(self, outputs: TeacherCache) -> None:
+        """Take the teacher's outputs from a cache, by position, instead of running it."""
+        self._remembered = outputs
+
     def forward(self, iq: Tensor) -> Tensor:
         return self.network(iq)
 
@@ -143,8 +147,6 @@ class ClassifierModule(lightning.LightningModule):
     def on_fit_start(self) -> None:
         for network in self._teacher:
             network.to(self.device)
-        if self._teacher_logits is not None:
-            self._teacher_logits = self._teacher_logits.to(self.device)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         iq, label, position = batch
@@ -170,8 +172,8 @@ class ClassifierModule(lightning.LightningModule):
         return self.hparams.seed * 1_000_003 + step + 1_000_000_007 * self.global_rank
 
     def _teach(self, iq: Tensor, position: Tensor, attention: bool) -> Outputs | None:
-        if self._teacher_logits is not None:
-            return Outputs(self._teacher_logits[position])
+        if self._remembered is not None:
+            return self._remembered[position]
         for network in self._teacher:
             with torch.no_grad():
                 return outputs_of(network, iq, attention=attention)

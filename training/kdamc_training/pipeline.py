@@ -196,7 +196,7 @@ def _run_member(
         home = member_folder(base, name, recipe.seeds_of(name)[0])
         teacher = load_checkpoint(_checkpoint(recipe, name, home)).network
         teacher_record = read_record(home / RECORD)
-        cache = home / f"logits_of_{parts.training.path.stem}_{len(parts.training)}.pt"
+        cache = home / f"shows_{parts.training.path.stem}_{len(parts.training)}"
     started = time.monotonic()
     checkpoint = training.fit(
         training.Job(

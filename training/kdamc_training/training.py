@@ -21,12 +21,13 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch import Tensor, nn
+from torch import nn
 
+from . import teacher_cache
 from .datasets.dataset_file import DataSetFile
-from .distillation import registry as losses
 from .lightning_module import ClassifierModule
 from .recipe import AugmentSection, Recipe, TrainSection
+from .teacher_cache import Needed, TeacherCache
 from .training_data import MEMORY_LIMIT, FrameData, Frames, Part, describe
 
 LAST_CHECKPOINT = "last.ckpt"
@@ -34,16 +35,13 @@ BEST_CHECKPOINT = "best.ckpt"
 FINISHED = "finished"
 """Name of the file that says that a folder's training is over."""
 
-_TEACHER_BATCH = 256
-
 
 @dataclass(frozen=True)
 class Job:
     """One training: ``member`` of ``recipe`` with ``seed``, on which frames.
 
-    ``teacher`` is the trained teacher's network, if the member has one; its logits are kept in
-    ``teacher_cache`` if they do not change from epoch to epoch. ``command`` is how the run was
-    asked for.
+    ``teacher`` is the trained teacher's network, if the member has one; where nothing is augmented,
+    what it shows is kept in the folder ``teacher_cache``. ``command`` is how the run was asked for.
     """
 
     recipe: Recipe
@@ -109,10 +107,7 @@ def _module(job: Job, train: TrainSection, training: Frames) -> ClassifierModule
     recipe, member = job.recipe, job.recipe.members[job.member]
     with DataSetFile(job.training.path) as data:
         info, frame_length = data.info, data.frame_length
-    logits = None
-    if job.teacher is not None and _teaches_by_logits(job):
-        logits = _teacher_logits(job.teacher, training, job.teacher_cache)
-    return ClassifierModule(
+    module = ClassifierModule(
         network=member.network,
         network_options=member.options,
         classes=list(info.classes),
@@ -131,8 +126,14 @@ def _module(job: Job, train: TrainSection, training: Frames) -> ClassifierModule
             "command": job.command,
         },
         teacher=job.teacher,
-        teacher_logits=logits,
     )
+    unchanging = recipe.augment == AugmentSection()
+    # On a GPU the teacher is quicker than filling the files without one.
+    if job.teacher and job.teacher_cache and unchanging and train.accelerator == "cpu":
+        needed = Needed.by(module.terms)
+        if teacher_cache.size(job.teacher, training, needed) <= teacher_cache.DISK_LIMIT:
+            module.remember(TeacherCache(job.teacher_cache, job.teacher, training, needed))
+    return module
 
 
 def _callbacks(train: TrainSection, folder: Path) -> list[Callback]:
@@ -165,30 +166,6 @@ def _callbacks(train: TrainSection, folder: Path) -> list[Callback]:
         )
     )
     return callbacks
-
-
-def _teaches_by_logits(job: Job) -> bool:
-    """Whether the teacher's logits for a frame are all that is needed and never change."""
-    terms = [losses.known(term.name) for term in job.recipe.members[job.member].loss]
-    return job.recipe.augment == AugmentSection() and not any(
-        term.needs_features or term.needs_attention for term in terms
-    )
-
-
-def _teacher_logits(teacher: nn.Module, training: Frames, cache: Path | None) -> Tensor:
-    """The teacher's logits ``(n, classes)`` for all training frames, kept in ``cache``."""
-    if cache is not None and cache.is_file():
-        return torch.load(cache)
-    teacher.eval()
-    pieces = []
-    with torch.inference_mode():
-        for start in range(0, len(training), _TEACHER_BATCH):
-            positions = torch.arange(start, min(start + _TEACHER_BATCH, len(training)))
-            pieces.append(teacher(training[positions][0]))
-    logits = torch.cat(pieces).clone()
-    if cache is not None:
-        torch.save(logits, cache)
-    return logits
 
 
 def _quiet() -> None:

@@ -47,3 +47,6 @@ class Attention(Loss):
             difference = student.attention[mine].float() - target
             distances.append(difference.square().sum(dim=2).mean())
         return torch.stack(distances).mean()
+
+    def teacher_attention(self) -> tuple[int, ...]:
+        return tuple(theirs for _, theirs in self.pairs)

@@ -53,3 +53,6 @@ class Feature(Loss):
                 target = teacher.features[theirs].detach().float()
                 distances.append(functional.mse_loss(projected, target))
         return torch.stack(distances).mean()
+
+    def teacher_features(self) -> tuple[int, ...]:
+        return tuple(theirs for _, theirs in self.pairs)

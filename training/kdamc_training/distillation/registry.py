@@ -28,6 +28,14 @@ class Loss(nn.Module):
     def forward(self, student: Outputs, teacher: Outputs | None, label: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def teacher_features(self) -> tuple[int, ...]:
+        """Places in the teacher's features that it looks at; others need not be computed."""
+        return ()
+
+    def teacher_attention(self) -> tuple[int, ...]:
+        """Places in the teacher's attention maps that it looks at."""
+        return ()
+
 
 _losses: dict[str, type[Loss]] = {}
 

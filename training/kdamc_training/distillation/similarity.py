@@ -43,6 +43,7 @@ class Similarity(Loss):
         if mine != theirs:
             raise ValueError(f"the student shows {mine} features, the teacher {theirs}")
         self.normalisation = normalisation
+        self.count = theirs
 
     def forward(self, student: Outputs, teacher: Outputs, label: Tensor) -> Tensor:
         distances = []
@@ -52,6 +53,9 @@ class Similarity(Loss):
                 difference = self._similarity(theirs.detach()) - self._similarity(mine)
                 distances.append(difference.square().mean())
         return torch.stack(distances).sum()
+
+    def teacher_features(self) -> tuple[int, ...]:
+        return tuple(range(self.count))
 
     def _similarity(self, feature: Tensor) -> Tensor:
         """The normalised G ``(b, b)`` of a feature ``(b, ...)``; rows of a zero frame are 0."""
