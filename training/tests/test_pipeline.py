@@ -1,0 +1,157 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recipes from data to records: every one at the budget "smoke", killed on the way and resumed."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gnuradio.kdamc.accuracy import measure, precision_recall_f1
+from kdamc_training import pipeline, recipe
+from kdamc_training.cli import main
+from kdamc_training.datasets.dataset_file import DataSetFile
+from kdamc_training.errors import UserError
+from kdamc_training.export import load_checkpoint
+from kdamc_training.records import read_record, write_record
+
+PATIENCE = 240.0
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    """A folder whose generated data all recipes share."""
+    return tmp_path_factory.mktemp("work")
+
+
+def smoke(name, work, *more):
+    return ["run", name, "--budget", "smoke", "--work", str(work), *more]
+
+
+def kill_after_first_record(arguments, folder):
+    """Start a run as a process of its own and kill it as soon as its first record stands."""
+    code = "import sys; from kdamc_training.cli import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    limit = time.monotonic() + PATIENCE
+    while not list(folder.glob("*/record.json")) and process.poll() is None:
+        assert time.monotonic() < limit, "no record came"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    error = process.communicate()[1]
+    assert list(folder.glob("*/record.json")), error
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_every_recipe_runs_at_smoke_and_goes_on_after_a_kill(name, work, capsys):
+    loaded = recipe.load(recipe.find(name), "smoke")
+    folder = work / f"{name}-smoke"
+    arguments = smoke(name, work)
+    kill_after_first_record(arguments, folder)
+    first = {path: path.stat().st_mtime_ns for path in folder.glob("*/record.json")}
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns == before for path, before in first.items())
+    for member, settings in loaded.members.items():
+        for seed in loaded.seeds_of(member):
+            record = read_record(folder / f"{member}-s{seed}" / "record.json")
+            assert f"{member} seed {seed}: {100 * record['test']['overall']:.2f} %" in printed
+            assert (record["recipe"], record["budget"]) == (name, "smoke")
+            assert record["epochs"] == loaded.train_of(member).epochs
+            assert record["test"]["frames"] == int(np.sum(record["test"]["confusion"]))
+            taught_by = record["teacher"] and record["teacher"]["member"]
+            assert (taught_by or "") == settings.teacher
+            assert np.isfinite(record["calibration"]["temperature"])
+            assert record["macs"] > 0 and record["parameters"] > 0
+
+
+def test_only_some_members_and_the_teachers_that_they_need(work, capsys):
+    assert main(smoke("sbcnn/rml2018.01a", work, "--only", "distilled")) == 0
+    printed = capsys.readouterr().out
+    assert "teacher seed 0" in printed and "distilled seed 0" in printed
+    assert "scratch" not in printed
+    assert main(smoke("sbcnn/rml2018.01a", work, "--only", "nobody")) == 1
+    assert "no member 'nobody'" in capsys.readouterr().err
+
+
+def test_the_measured_network_is_the_one_in_the_checkpoint(work):
+    """The record's accuracy again, from the checkpoint and the test file alone."""
+    loaded = recipe.load(recipe.find("plain/rml2016.10a"), "smoke")
+    pipeline.run(loaded, "test", work=work)
+    folder = work / "plain" / "rml2016.10a-smoke" / "student-s0"
+    record = read_record(folder / "record.json")
+    parts = pipeline.prepare_data(loaded.data, work / "data", 1)
+    logits = pipeline.torch_logits(load_checkpoint(folder / "last.ckpt"), parts.test)
+    labels, _ = parts.test.labels()
+    assert float((logits.argmax(axis=1) == labels).mean()) == record["test"]["overall"]
+    assert not set(parts.training.chosen) & set(parts.validation.chosen)
+    assert parts.test.path != parts.training.path
+
+
+def test_a_file_is_parted_by_a_named_split(toy_file, work, capsys, tmp_path):
+    changes = ["--set", "publish=null", "--set", "augment={}", "--data", str(toy_file)]
+    assert main(smoke("plain/rml2016.10a", tmp_path, *changes, "--split", "crosstlnet")) == 0
+    record = read_record(tmp_path / "plain" / "rml2016.10a-smoke" / "student-s0" / "record.json")
+    with DataSetFile(toy_file) as data:
+        count = len(data)
+    assert record["train_frames"] == 0.6 * count
+    assert record["validation_frames"] == record["test"]["frames"] == 0.2 * count
+    assert record["test"]["overall"] > 0.5
+    capsys.readouterr()
+    assert main(smoke("plain/rml2016.10a", tmp_path / "b", *changes, "--split", "no")) == 1
+    assert "no split named 'no'" in capsys.readouterr().err
+
+
+def test_snr_labels_limit_a_file(toy_file, tmp_path):
+    data = recipe.load(
+        recipe.find("plain/rml2016.10a"),
+        "smoke",
+        [f"data={{file: {toy_file}, split: crosstlnet, snr: [5, 20]}}", "publish=null"],
+    ).data
+    parts = pipeline.prepare_data(data, tmp_path, 1)
+    for part in (parts.training, parts.validation, parts.test):
+        assert set(part.labels()[1].tolist()) == {10}
+    nothing = recipe.load(
+        recipe.find("plain/rml2016.10a"),
+        "smoke",
+        [f"data={{file: {toy_file}, split: crosstlnet, snr: [50, 60]}}", "publish=null"],
+    ).data
+    with pytest.raises(UserError, match=r"'data\.snr' is \[50, 60\]"):
+        pipeline.prepare_data(nothing, tmp_path, 1)
+
+
+def test_scores_by_hand():
+    confusion = np.array([[3, 1, 0], [1, 1, 0], [0, 0, 0]])
+    precision, recall, f1 = precision_recall_f1(confusion)
+    np.testing.assert_allclose(precision, [3 / 4, 1 / 2, 0])
+    np.testing.assert_allclose(recall, [3 / 4, 1 / 2, 0])
+    np.testing.assert_allclose(f1, [3 / 4, 1 / 2, 0])
+    logits = np.array([[9.0, 0, 0], [0, 9, 0], [0, 9, 0], [0, 0, 9]])
+    labels, snr = np.array([0, 0, 1, 2]), np.array([-2, 0, 0, 4])
+    record = measure(logits, labels, snr, ["a", "b", "c"], 1.0, [0])
+    assert record["overall"] == 0.75
+    assert record["by_snr"] == {"-2": 1.0, "0": 0.5, "4": 1.0}
+    assert record["confusion_at_db"] == {"0": [[0, 1, 0], [0, 1, 0], [0, 0, 0]]}
+    assert record["confusion_from_0_db"] == [[0, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert record["f1_by_snr"]["0"] == pytest.approx((0 + 2 / 3 + 0) / 3)
+    assert record["scores"]["b"] == {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3)}
+
+
+def test_a_record_reads_back_and_keeps_lists_of_numbers_in_a_line(tmp_path):
+    content = {"a": [[1, 2.5, None], [-3e-05, 4, 5]], "b": ["x", "y"], "c": {"d": []}}
+    write_record(tmp_path / "new" / "r.json", content)
+    text = (tmp_path / "new" / "r.json").read_text()
+    assert json.loads(text) == content == read_record(tmp_path / "new" / "r.json")
+    assert "[1, 2.5, null]" in text and "[-3e-05, 4, 5]" in text
+    (tmp_path / "bad.json").write_text("[]")
+    for bad in (tmp_path / "bad.json", tmp_path / "none.json"):
+        with pytest.raises(UserError, match="not a record"):
+            read_record(bad)
