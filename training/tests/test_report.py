@@ -329,6 +329,44 @@ def test_speeds_are_those_of_their_record(tmp_path):
     assert cells[2:] == ["11", "128", "1,234", "1,235", "5,678", "91,011", "0.123", "54,322"]
 
 
+def test_robustness_is_that_of_its_record(tmp_path):
+    def row(seed, frames, loud):
+        return {
+            "model": f"a seed {seed}",
+            "network": "kd_cnn",
+            "recipe": "clst/sizes",
+            "budget": "reduced",
+            "member": "a",
+            "seed": seed,
+            "train_frames": frames,
+            "data": {"generator": "g 1", "seed": 2},
+            "test": {"frames": 9, "overall": 0.4321, "from_0_db": loud, "by_snr": {}},
+            "sweeps": {
+                "carrier_offset": {
+                    "unit": "cycles a sample",
+                    "frames": 1234,
+                    "at": [0.0, 0.005],
+                    "overall": [0.1, 0.2],
+                    "from_0_db": [0.55512, None],
+                }
+            },
+            "sets": {"other": {"from_0_db": 0.7777}} if seed else {},
+        }
+
+    rows = [row(1, 500, 0.61), row(0, 100, 0.52)]
+    write_record(tmp_path / "robustness" / "b.json", {"rows": rows})
+    text = report.build(tmp_path)[0]
+    assert "g 1 seed 2" in text and "Carrier offset, cycles a sample" in text
+    assert rows_of(text, "a seed 0") == [["a seed 0", "1,234", "55.5", "-"]]
+    assert rows_of(text, "a seed 1")[1] == ["a seed 1", "61.0", "77.8"]
+    # The curve over sample size rises by the number of frames.
+    lines = text.splitlines()
+    small, large = "| 100 | 0 | 43.21 | 52.00 |", "| 500 | 1 | 43.21 | 61.00 |"
+    assert lines.index(small) + 1 == lines.index(large)
+    write_record(tmp_path / "robustness" / "b.json", {"rows": rows[:1]})
+    assert "learnt from" not in report.build(tmp_path)[0]
+
+
 @pytest.mark.parametrize("system", sorted(path.stem for path in published.PUBLISHED.glob("*")))
 def test_published_rows_name_members_and_bands_of_the_recipes(system):
     paper = published.read(system)

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import replacing
 from ..pipeline import RESULTS
-from . import experiments, models, speeds
+from . import experiments, models, robustness, speeds
 from .pictures import Pictures
 
 PAGE = RESULTS.parents[1] / "docs" / "results.md"
@@ -27,6 +27,7 @@ SECTIONS: tuple[Section, ...] = (
     experiments.section,
     models.section,
     speeds.section,
+    robustness.section,
 )
 
 
