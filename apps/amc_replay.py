@@ -34,6 +34,8 @@ from gnuradio.kdamc.whole_file import is_writable, write_whole
 
 PROGRAM = "amc_replay"
 POLL_S = 0.05
+#: Drawing takes time from the flowgraph.
+REFRESH_S = 0.25
 #: Told to end, a flowgraph gets this long.
 PATIENCE_S = 15.0
 #: One decision for the whole run: only the frames are looked at.
@@ -82,7 +84,15 @@ def build_parser() -> Parser:
 
 def check_outputs(args: argparse.Namespace) -> None:
     """Refuse what could not be written, or would overwrite what is being read."""
-    outputs = [args.json] if args.json is not None else []
+
+    def check(path: Path) -> None:
+        if path.resolve() == args.data.resolve():
+            raise InputError(f"{path}: is being read by this very run")
+        if not is_writable(path):
+            raise InputError(f"{path}: cannot be written")
+
+    if args.json is not None:
+        check(args.json)
     if args.plots is not None:
         try:
             import matplotlib  # noqa: F401
@@ -92,12 +102,8 @@ def check_outputs(args: argparse.Namespace) -> None:
             args.plots.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{args.plots}: {error.strerror or error}") from None
-        outputs += [args.plots / ACCURACY_PLOT, args.plots / CONFUSION_PLOT]
-    for path in outputs:
-        if path.resolve() == args.data.resolve():
-            raise InputError(f"{path}: is being read by this very run")
-        if not is_writable(path):
-            raise InputError(f"{path}: cannot be written")
+        for name in (ACCURACY_PLOT, CONFUSION_PLOT):
+            check(args.plots / name)
 
 
 class Replay:
@@ -170,7 +176,7 @@ class Replay:
         self.graph.start()
         # A daemon: a flowgraph that never ends must not keep the process.
         threading.Thread(target=wait_for_end, name="flowgraph", daemon=True).start()
-        told_to_stop = None
+        told_to_stop, next_refresh = None, 0.0
         while not finished.wait(POLL_S):
             if told_to_stop is None and (self._stopping.is_set() or self._error() is not None):
                 told_to_stop = time.monotonic()
@@ -178,7 +184,9 @@ class Replay:
             if told_to_stop is not None and time.monotonic() > told_to_stop + PATIENCE_S:
                 self.is_stuck = True
                 raise self._error() or TimeoutError("the flowgraph did not end")
-            refresh(self.sink.stats()["frames"])
+            if time.monotonic() >= next_refresh:
+                next_refresh = time.monotonic() + REFRESH_S
+                refresh(self.sink.frames())
         error = self._error()
         if error is not None:
             raise error
@@ -363,7 +371,7 @@ def run(args: argparse.Namespace) -> int:
             console.stop()
         seconds = time.monotonic() - began
         if not complete:
-            done, frames = replay.sink.stats()["frames"], replay.source.frames()
+            done, frames = replay.sink.frames(), replay.source.frames()
             print(
                 f"{PROGRAM}: interrupted after {done:,} of {frames:,} frames, nothing is written",
                 file=sys.stderr,

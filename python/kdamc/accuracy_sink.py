@@ -87,6 +87,11 @@ class accuracy_sink(Guarded, gr.basic_block):
         self.message_port_register_in(self._in)
         self.set_msg_handler(self._in, self._take_frames)
 
+    def frames(self) -> int:
+        """Frames counted so far."""
+        with self._lock:
+            return self._tally.frames
+
     def accuracy(self) -> float:
         """Share of frames called rightly; NaN before the first."""
         with self._lock:

@@ -210,7 +210,7 @@ class qa_accuracy_sink(gr_unittest.TestCase):
         self.assertEqual((stats["frames"], stats["unmatched"]), (4, 1))
         self.assertEqual(stats["confusion"].tolist(), [[2, 1], [1, 0]])
         self.assertEqual(stats["by_snr"], {0: 2 / 3, 4: 0.0})
-        self.assertEqual(sink.accuracy(), 0.5)
+        self.assertEqual((sink.frames(), sink.accuracy()), (4, 0.5))
         # An unknown model is named, no more; another one begins anew.
         self.assertEqual(sink.record()["model"], {"name": "m"})
         sink._take_frames(results([10], wrong, model="n"))

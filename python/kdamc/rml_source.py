@@ -93,6 +93,8 @@ class rml_source(Guarded, gr.sync_block):
         self._snr = data.z[:].astype(int)[self._order]
         self._mapped = data.mapped_frames()
         self._length = data.frame_length
+        if self._mapped is not None:
+            data.close()
         self._repeat = repeat
         self._throttle = throttle
         self._tags = tags
