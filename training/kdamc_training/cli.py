@@ -268,6 +268,28 @@ def _parser() -> argparse.ArgumentParser:
     robustness.add_argument("--jobs", type=int, default=1, metavar="J", help="processes for data")
     robustness.add_argument("--work", type=Path, metavar="DIR", help="folder for data")
     robustness.set_defaults(do=_robustness)
+
+    bound = commands.add_parser(
+        "bound", help="measure the exact classifier of linear modulations in white noise"
+    )
+    bound.add_argument(
+        "--frames",
+        type=int,
+        default=1500,
+        metavar="N",
+        help="of each class at each Es/N0 (%(default)s)",
+    )
+    bound.add_argument("--symbols", type=int, default=64, metavar="N", help="a frame (%(default)s)")
+    bound.add_argument("--seed", type=int, default=0, metavar="S", help="(%(default)s)")
+    bound.add_argument(
+        "--es-n0",
+        type=_steps,
+        default="-10:20:2",
+        metavar="LOW:HIGH:STEP",
+        help="in dB, whole numbers (%(default)s); a negative LOW needs the form --es-n0=…",
+    )
+    bound.add_argument("--json", type=Path, metavar="FILE")
+    bound.set_defaults(do=_bound)
     return parser
 
 
@@ -288,6 +310,17 @@ def _range_of(number: type) -> Callable[[str], tuple[Any, Any]]:
 
     read.__name__ = "range LOW:HIGH"  # argparse names the type so in its message
     return read
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    """The numbers of LOW:HIGH:STEP, HIGH included if a step meets it."""
+    low, high, step = (int(part) for part in text.split(":"))
+    if step < 1 or low > high:
+        raise argparse.ArgumentTypeError(f"{text} is no LOW:HIGH:STEP")
+    return tuple(range(low, high + 1, step))
+
+
+_steps.__name__ = "LOW:HIGH:STEP"  # argparse names the type so in its message
 
 
 def _import(options: argparse.Namespace) -> None:
@@ -586,6 +619,29 @@ def _robustness(options: argparse.Namespace) -> None:
         work=options.work or WORK,
         jobs=options.jobs,
         tell=tell,
+    )
+    if options.json:
+        write_record(options.json, found)
+
+
+def _bound(options: argparse.Namespace) -> None:
+    from . import bound
+    from .records import write_record
+
+    def tell(label: int, accuracy: float, own: float) -> None:
+        print(f"{label:>4} dB  {100 * accuracy:6.2f} %, by its own {100 * own:6.2f} %", flush=True)
+
+    found = bound.record(
+        options.command_line,
+        frames_per_cell=options.frames,
+        symbols=options.symbols,
+        seed=options.seed,
+        es_n0_db=options.es_n0,
+        tell=tell,
+    )
+    print(
+        f"overall {100 * found['overall']:.2f} % of {found['frames']} frames, by its own "
+        f"{100 * found['mean_maximum_posterior']:.2f} %; calibration error {found['ece']:.4f}"
     )
     if options.json:
         write_record(options.json, found)

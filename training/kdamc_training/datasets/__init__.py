@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Data sets: the file they share, the generators, and the registry that names them."""
 
+from . import bound as bound
 from . import live as live
 from . import rml2016_04c as rml2016_04c
 from . import rml2016_10a as rml2016_10a
