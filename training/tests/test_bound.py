@@ -243,6 +243,13 @@ def test_the_command_writes_a_record(tmp_path, capsys):
     assert {**again, "command": ""} == {**found, "command": ""}
 
 
+@pytest.mark.parametrize("steps", ["5:1:2", "1:5:0", "5", "a:b:c"])
+def test_impossible_steps_are_refused(steps, capsys):
+    with pytest.raises(SystemExit):
+        main(["bound", "--frames", "1", f"--es-n0={steps}"])
+    assert "LOW:HIGH:STEP" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"frames_per_cell": 0}, {"symbols": 0}, {"seed": -1}, {"es_n0_db": ()}, {"es_n0_db": (50,)}],
