@@ -32,6 +32,8 @@ _HISTORY = {"live": 1 << 15, "offline": 1 << 17}
 # How long the stream output looks away when its input pauses.
 _PAUSE_S = 0.01
 
+_CLASSES = pmt.intern("classes")
+
 # Samples that may wait to be copied out before more are read.
 _BACKLOG = 1 << 16
 
@@ -50,7 +52,8 @@ class kd_amc_classifier(Guarded, gr.basic_block):
     Message ports: ``iq`` takes c32vector PDUs (``rx_freq``, ``sample_rate``, ``rx_time``), each
     a segment of its own; ``command`` takes a dictionary or a pair of ``model``, ``gate_db``,
     ``hop``, ``decision_frames``, ``decision_interval``, ``unknown_threshold``.  ``decisions``
-    gives a PDU a decision (payload: the fused posterior), ``frames`` a PDU a batch of frames if
+    gives a PDU a decision (payload: the fused posterior, in the order of ``classes``, a comma-
+    separated string in its metadata), ``frames`` a PDU a batch of frames if
     ``publish_frames``, ``stats`` a dictionary every ``stats_interval`` seconds.
 
     Args:
@@ -140,6 +143,8 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         self._first_segment = Segment(float(rx_freq), float(sample_rate), _time(rx_time), 0)
         self._segment = self._first_segment
 
+        # Of every model in use so far: a decision may leave after its model was replaced.
+        self._class_names: dict[str, Any] = {}
         engine = self._engine_of(model)
         self._queue_frames = queue_frames
         self._stream = self._channel(engine, self._take_stream_decisions)
@@ -401,7 +406,10 @@ class kd_amc_classifier(Guarded, gr.basic_block):
     # Inside.
 
     def _engine_of(self, model: str) -> Engine:
-        return Engine.of(os.fspath(model), **self._explicit)
+        engine = Engine.of(os.fspath(model), **self._explicit)
+        names = ",".join(engine.model.classes)
+        self._class_names[engine.model.name] = pmt.intern(names)
+        return engine
 
     def _channel(self, engine: Engine, on_decisions: Callable[[list[Decision]], None]) -> Channel:
         return Channel(
@@ -446,6 +454,7 @@ class kd_amc_classifier(Guarded, gr.basic_block):
     def _take_decisions(self, decisions: list[Decision]) -> None:
         for decision in decisions:
             meta = metadata.decision_to_pmt(decision)
+            meta = pmt.dict_add(meta, _CLASSES, self._class_names[decision.model])
             payload = metadata.f32vector(decision.posterior)
             self.message_port_pub(self._ports["decisions"], pmt.cons(meta, payload))
             if self._on_decision is not None:

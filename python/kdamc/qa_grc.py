@@ -35,7 +35,8 @@ class qa_grc(gr_unittest.TestCase):
             name = block["id"].removeprefix("kdamc_")
             self.assertEqual(path.name, f"kdamc_{name}.block.yml")
             cls = getattr(kdamc, name)
-            make = block["templates"]["make"].replace("${", "").replace("}", "")
+            make = block["templates"]["make"].split("%>\\\n")[-1]  # without a Mako block
+            make = make.replace("${", "").replace("}", "")
             call = ast.parse(make).body[0].value
             known = cls.__init__.__code__.co_varnames[: cls.__init__.__code__.co_argcount]
             for keyword in call.keywords:

@@ -106,7 +106,7 @@ class qa_kd_amc_classifier(gr_unittest.TestCase):
         self.assertEqual((meta["frames_gated"], meta["frames_dropped"]), (0, 0))
         self.assertEqual(meta["rx_freq"], 5e6)
         self.assertEqual(meta["sample_rate"], 1000.0)
-        self.assertEqual(meta["model"], "m")
+        self.assertEqual((meta["model"], meta["classes"]), ("m", "I,Q"))
         self.assertEqual(meta["rx_time"][0], 100)
         self.assertAlmostEqual(meta["rx_time"][1], 0.25 + 0.064)
         # 4 frames fused with exponent 1/2: twice the logit difference of one frame.

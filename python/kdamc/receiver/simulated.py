@@ -194,14 +194,16 @@ def true_label(schedule: list[Passage], start: int, count: int) -> str | None:
     return None
 
 
-def _rms(modulator: Modulator) -> float:
-    """Root mean square of the first samples of a modulator that is used for nothing else."""
+def level(make: Callable[[int, int], Modulator], samples_per_symbol: int, seed: int) -> float:
+    """The gain that gives a modulator's signal a power of 1; 0 where there is no signal."""
+    # Measured, not derived: each modulator has its own idea of level.
     graph = gr.top_block()
     sink = blocks.vector_sink_c()
-    graph.connect(modulator, blocks.head(gr.sizeof_gr_complex, _PERIOD // 4), sink)
+    head = blocks.head(gr.sizeof_gr_complex, _PERIOD // 4)
+    graph.connect(make(samples_per_symbol, seed), head, sink)
     graph.run()
-    samples = np.asarray(sink.data())
-    return float(np.sqrt(np.mean(np.abs(samples) ** 2)))
+    rms = float(np.sqrt(np.mean(np.abs(np.asarray(sink.data())) ** 2)))
+    return 1 / rms if rms > 0 else 0.0
 
 
 class SimulatedRadio(gr.hier_block2):
@@ -230,12 +232,11 @@ class SimulatedRadio(gr.hier_block2):
         lengths = [passage.samples for passage in schedule]
         switch = blocks.stream_mux(gr.sizeof_gr_complex, lengths)
         for port, passage in enumerate(schedule):
-            make = partial(MODULATORS[passage.label], samples_per_symbol)
+            make = MODULATORS[passage.label]
             if passage.label not in gains:
-                # Measured, not derived: each modulator has its own idea of level.
-                gains[passage.label] = 0.0 if passage.label == NOISE else 1 / _rms(make(seed))
-            level = blocks.multiply_const_cc(gains[passage.label])
-            self.connect(make(seed + port), level, (switch, port))
+                gains[passage.label] = level(make, samples_per_symbol, seed)
+            gain = blocks.multiply_const_cc(gains[passage.label])
+            self.connect(make(samples_per_symbol, seed + port), gain, (switch, port))
         channel = channels.channel_model(
             noise_voltage=10 ** (-snr_db / 20),
             frequency_offset=frequency_offset,
