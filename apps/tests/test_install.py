@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = TOP / "build" / "cmake"
@@ -45,7 +46,11 @@ def test_installs_works_and_uninstalls(prefix: Path) -> None:
     assert Path(module).is_relative_to(prefix)
     assert Path(library).is_relative_to(prefix)
     assert (packages / "gnuradio" / "kdamc" / "models" / f"{model}.onnx").is_file()
-    assert (prefix / "share/gnuradio/grc/blocks/kdamc_kd_amc_classifier.block.yml").is_file()
+    block_file = prefix / "share/gnuradio/grc/blocks/kdamc_kd_amc_classifier.block.yml"
+    choice = yaml.safe_load(block_file.read_text())["parameters"][0]
+    assert choice["id"] == "model"
+    models = sorted(path.stem for path in (packages / "gnuradio/kdamc/models").glob("*.onnx"))
+    assert choice["options"] == ["", *models] and model in models
     for program in ("amc_rx.py", "amc_replay.py"):
         assert os.access(prefix / "bin" / program, os.X_OK)
     subprocess.run(["cmake", "--build", str(BUILD), "--target", "uninstall"], check=True)
