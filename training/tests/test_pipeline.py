@@ -97,7 +97,8 @@ def test_the_measured_network_is_the_one_in_the_checkpoint(work):
 
 
 def test_a_file_is_parted_by_a_named_split(toy_file, work, capsys, tmp_path):
-    changes = ["--set", "publish=null", "--set", "augment={}", "--data", str(toy_file)]
+    learn = ["publish=null", "augment={}", "train.ema_decay=0", "train.learning_rate=0.01"]
+    changes = [*(word for text in learn for word in ("--set", text)), "--data", str(toy_file)]
     assert main(smoke("plain/rml2016.10a", tmp_path, *changes, "--split", "crosstlnet")) == 0
     record = read_record(tmp_path / "plain" / "rml2016.10a-smoke" / "student-s0" / "record.json")
     with DataSetFile(toy_file) as data:
