@@ -476,7 +476,8 @@ def _run(options: argparse.Namespace) -> None:
     overrides = list(options.overrides)
     if options.data:
         # A file takes the place of all that would be generated.
-        overrides.append(f"data={{file: {json.dumps(str(options.data))}, split: {options.split}}}")
+        source = json.dumps({"file": str(options.data), "split": options.split})
+        overrides.append(f"data={source}")
     chosen = recipe.load(recipe.find(options.recipe), options.budget, overrides)
     records = pipeline.run(
         chosen,
