@@ -3,14 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Qt widget of the KD AMC Display: label, posterior, the last minute, SNR and drops.
 
-All of it is painted by hand in one pass: thirty times a second, layouts of labels and progress
-bars would cost several times as much.
+All of it is painted by hand in one pass: many times a second, layouts of labels and progress bars
+would cost several times as much.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,47 +21,18 @@ from PyQt5.QtWidgets import QSizePolicy, QWidget
 from .decision import Decision
 
 #: Well apart from each other, and from the grey of what is unknown, on light and dark windows.
-_COLOURS = [
-    "#2f6fde",
-    "#e8832a",
-    "#2f9e44",
-    "#8a5cd6",
-    "#d6336c",
-    "#8c564b",
-    "#12a5a5",
-    "#b8a100",
-    "#e03131",
-    "#e599f7",
-    "#74c0fc",
-    "#94d82d",
-    "#1b4f8f",
-    "#f1a89a",
-    "#0b6e4f",
-    "#f4d03f",
-    "#9b2226",
-    "#5f3dc4",
-    "#63e6be",
-    "#5c5f12",
-    "#ff8787",
-    "#364fc7",
-    "#d0bfff",
-    "#7a4419",
-]
+# fmt: off
+_COLOURS = (
+    "#2f6fde", "#e8832a", "#2f9e44", "#8a5cd6", "#d6336c", "#8c564b", "#12a5a5", "#b8a100",
+    "#e03131", "#e599f7", "#74c0fc", "#94d82d", "#1b4f8f", "#f1a89a", "#0b6e4f", "#f4d03f",
+    "#9b2226", "#5f3dc4", "#63e6be", "#5c5f12", "#ff8787", "#364fc7", "#d0bfff", "#7a4419",
+)
 _UNKNOWN = QColor("#868e96")
 #: The commonest classes come first in the table of colours, in every model.
-_FIRST = [
-    "BPSK",
-    "QPSK",
-    "8PSK",
-    "PAM4",
-    "QAM16",
-    "QAM64",
-    "GFSK",
-    "CPFSK",
-    "WBFM",
-    "AM-DSB",
-    "AM-SSB",
-]
+_FIRST = (
+    "BPSK", "QPSK", "8PSK", "PAM4", "QAM16", "QAM64", "GFSK", "CPFSK", "WBFM", "AM-DSB", "AM-SSB",
+)
+# fmt: on
 
 #: Columns of the strip, and its rows: what share of a column each label has.
 _COLUMNS = 600
@@ -159,7 +130,7 @@ class DecisionView(QWidget):
         self._now = 0.0
         self._stats: dict[str, Any] = {}
         self._fresh = True
-        self._names: tuple[Any, QPixmap] | None = None
+        self._pictures: dict[str, tuple[Any, QPixmap]] = {}
         self._fonts: dict[Any, QFont] = {}
         self.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Expanding)
         self.setAttribute(Qt.WA_OpaquePaintEvent)
@@ -226,14 +197,16 @@ class DecisionView(QWidget):
 
         head = QRect(area)
         head.setHeight(max(24, min(height // 4, 84)))
-        self._paint_head(painter, head)
+        self._keep(painter, head, self._paint_head, self._head())
         bottom = area.bottom() + 1
         if height >= 56:
             bottom -= line
-            self._paint_status(painter, QRect(area.left(), bottom, area.width(), line))
+            status = QRect(area.left(), bottom, area.width(), line)
+            self._keep(painter, status, self._paint_status, self._status())
         if height >= 180:
             bottom -= line + 2
-            self._paint_axis(painter, QRect(area.left(), bottom, area.width(), line))
+            axis = QRect(area.left(), bottom, area.width(), line)
+            self._keep(painter, axis, self._paint_axis, self._seconds)
         strip_height = min(max(height // 7, 8), 54)
         gap = margin // 2 + 1
         if bottom - head.bottom() - 2 * gap >= strip_height:
@@ -241,18 +214,44 @@ class DecisionView(QWidget):
             place = QRectF(area.left(), bottom, area.width(), strip_height)
             self._strip.paint(painter, place)
             painter.setPen(self.palette().mid().color())
-            painter.setBrush(Qt.NoBrush)  # what the head was filled with would cover the strip
             painter.drawRect(place.adjusted(0, 0, -1, -1))
         bars = QRect(area.left(), head.bottom() + 1 + margin, area.width(), 0)
         bars.setBottom(bottom - margin - 1)
         if self._decision is not None and bars.height() >= 2 * _ROW:
             self._paint_bars(painter, bars)
 
-    def _paint_head(self, painter: QPainter, place: QRect) -> None:
+    def _keep(
+        self,
+        painter: QPainter,
+        place: QRect,
+        paint: Callable[[QPainter, QRect, Any], None],
+        content: Any,
+    ) -> None:
+        """Paint a part, from its last picture if its content and its place are the same."""
+        key = (content, place.getRect())
+        kept = self._pictures.get(paint.__name__)
+        if kept is None or kept[0] != key:
+            picture = QPixmap(place.size())
+            picture.fill(self.palette().window().color())
+            pen = QPainter(picture)
+            pen.translate(-place.topLeft())
+            paint(pen, place, content)
+            pen.end()
+            kept = self._pictures[paint.__name__] = (key, picture)
+        painter.drawPixmap(place.topLeft(), kept[1])
+
+    def _head(self) -> tuple[str, str, str, str | None]:
+        """Title, label, confidence, and the name of the label's colour unless it is old."""
         decision = self._decision
-        known = decision is not None
-        colour = self._colour(decision.label) if known and not self._is_stale() else _UNKNOWN
-        if not known:
+        if decision is None:
+            return self._title, "", "", None
+        colour = None if self._is_stale() else self._colour(decision.label).name()
+        return self._title, decision.label, f"{decision.confidence:.0%}", colour
+
+    def _paint_head(self, painter: QPainter, place: QRect, content: Any) -> None:
+        title, label, confidence, name = content
+        colour = _UNKNOWN if name is None else QColor(name)
+        if not label:
             colour = self.palette().mid().color()
         painter.setRenderHint(QPainter.Antialiasing)
         painter.setPen(Qt.NoPen)
@@ -262,19 +261,18 @@ class DecisionView(QWidget):
         light = 0.299 * colour.red() + 0.587 * colour.green() + 0.114 * colour.blue() < 150
         painter.setPen(QColor(Qt.white if light else Qt.black))
         inside = place.adjusted(10, 2, -10, -2)
-        if self._title and place.height() >= 52:
-            title = QRect(inside.left(), inside.top() + 1, inside.width(), 14)
+        if title and place.height() >= 52:
+            top = QRect(inside.left(), inside.top() + 1, inside.width(), 14)
             painter.setFont(self._font(11))
-            painter.drawText(title, Qt.AlignLeft | Qt.AlignVCenter, self._title)
-            inside.setTop(title.bottom())
-        if not known:
+            painter.drawText(top, Qt.AlignLeft | Qt.AlignVCenter, title)
+            inside.setTop(top.bottom())
+        if not label:
             painter.setFont(self._fitted("no decision yet", inside.width(), inside.height() // 2))
             painter.drawText(inside, Qt.AlignLeft | Qt.AlignVCenter, "no decision yet")
             return
         wide = inside.width() * 2 // 3
-        painter.setFont(self._fitted(decision.label, wide, inside.height(), bold=True))
-        painter.drawText(inside, Qt.AlignLeft | Qt.AlignVCenter, decision.label)
-        confidence = f"{decision.confidence:.0%}"
+        painter.setFont(self._fitted(label, wide, inside.height(), bold=True))
+        painter.drawText(inside, Qt.AlignLeft | Qt.AlignVCenter, label)
         painter.setFont(self._fitted("100%", inside.width() // 3, inside.height() * 3 // 4))
         painter.drawText(inside, Qt.AlignRight | Qt.AlignVCenter, confidence)
 
@@ -298,15 +296,9 @@ class DecisionView(QWidget):
             column, row = divmod(k, rows)
             return QPointF(place.left() + column * column_width, place.top() + row * row_height)
 
-        # Names and empty bars only change with the classes and the size of the window.
-        key = (classes, place.width(), place.height(), font.pixelSize())
-        if self._names is None or self._names[0] != key:
-            picture = QPixmap(place.size())
-            picture.fill(self.palette().window().color())
-            pen = QPainter(picture)
+        def tracks(pen: QPainter, place: QRect, classes: tuple[str, ...]) -> None:
             pen.setFont(font)
             pen.setPen(self.palette().windowText().color())
-            pen.translate(-place.topLeft())
             for k, name in enumerate(classes):
                 at = corner(k)
                 box = QRectF(at.x(), at.y(), name_width - 6, row_height)
@@ -314,9 +306,8 @@ class DecisionView(QWidget):
                 top = at.y() + (row_height - thick) / 2
                 track = QRectF(at.x() + name_width, top, bar_width, thick)
                 pen.fillRect(track, self.palette().base())
-            pen.end()
-            self._names = (key, picture)
-        painter.drawPixmap(place.topLeft(), self._names[1])
+
+        self._keep(painter, place, tracks, classes)
         painter.setFont(font)
         painter.setPen(self.palette().windowText().color())
         for k, share in enumerate(posterior.tolist()[: len(classes)]):
@@ -329,40 +320,43 @@ class DecisionView(QWidget):
             number = QRectF(at.x() + name_width + bar_width, at.y(), number_width, row_height)
             painter.drawText(number, Qt.AlignRight | Qt.AlignVCenter, f"{share:.0%}")
 
-    def _paint_axis(self, painter: QPainter, place: QRect) -> None:
+    def _paint_axis(self, painter: QPainter, place: QRect, seconds: float) -> None:
         painter.setFont(self._font(11))
         painter.setPen(self.palette().windowText().color())
-        start, middle = (f"{self._seconds * part:.3g} s ago" for part in (1, 0.5))
+        start, middle = (f"{seconds * part:.3g} s ago" for part in (1, 0.5))
         painter.drawText(place, Qt.AlignLeft | Qt.AlignVCenter, start)
         painter.drawText(place, Qt.AlignHCenter | Qt.AlignVCenter, middle)
         painter.drawText(place, Qt.AlignRight | Qt.AlignVCenter, "now")
 
-    def _paint_status(self, painter: QPainter, place: QRect) -> None:
-        """SNR and drops, then what else there is room for."""
-        font = self._font(11)
-        metrics = QFontMetrics(font)
-        painter.setFont(font)
-        plain, alarm = self.palette().windowText().color(), QColor("#e03131")
+    def _status(self) -> tuple[tuple[str, bool], ...]:
+        """SNR and drops, then what else there may be room for; whether each is alarming."""
         decision, stats = self._decision, self._stats
         snr = None if decision is None else decision.snr_db
         dropped = int(stats.get("dropped") or 0)
         items = [
-            ("SNR - dB" if snr is None else f"SNR {snr:.1f} dB", plain),
-            (f"{dropped} dropped", alarm if dropped else plain),
+            ("SNR - dB" if snr is None else f"SNR {snr:.1f} dB", False),
+            (f"{dropped} dropped", dropped > 0),
         ]
         if stats.get("setting_refused"):
-            items.insert(0, (str(stats["setting_refused"]), alarm))
+            items.insert(0, (str(stats["setting_refused"]), True))
         if stats.get("frames_per_second") is not None:
-            items.append((f"{stats['frames_per_second']:.0f} frames/s", plain))
+            items.append((f"{stats['frames_per_second']:.0f} frames/s", False))
         if decision is not None:
-            items.append((decision.model, plain))
+            items.append((decision.model, False))
+        return tuple(items)
+
+    def _paint_status(self, painter: QPainter, place: QRect, items: Any) -> None:
+        font = self._font(11)
+        metrics = QFontMetrics(font)
+        painter.setFont(font)
+        plain, alarm = self.palette().windowText().color(), QColor("#e03131")
         left = place.left()
-        for text, colour in items:
+        for text, alarming in items:
             room = place.right() - left
             if room < 30:
                 break
             text = metrics.elidedText(text, Qt.ElideRight, room)
-            painter.setPen(colour)
+            painter.setPen(alarm if alarming else plain)
             box = QRect(left, place.top(), room, place.height())
             painter.drawText(box, Qt.AlignLeft | Qt.AlignVCenter, text)
             left += metrics.horizontalAdvance(text) + 14

@@ -25,8 +25,8 @@ except ImportError as error:
         f"the KD AMC Display needs PyQt5 for this Python (Debian: python3-pyqt5): {error}"
     ) from error
 
-# Under a thirtieth of a second is waited between two pictures.
-_PERIOD_MS = 34
+# Twenty pictures a second look alive; more decisions than that share one.
+_PERIOD_MS = 50
 # Decisions that may wait for the next picture; a window that hangs must not fill the memory.
 _WAITING = 4096
 
@@ -40,7 +40,7 @@ class kd_amc_display(gr.basic_block):
 
     Message ports: ``decisions`` takes the PDUs of the KD AMC Classifier's port of that name,
     ``stats`` its dictionaries of counters.  Messages may come from any thread; other methods
-    belong to the thread of the window, which is painted at most 30 times a second.  What is no
+    belong to the thread of the window, which is painted at most 20 times a second.  What is no
     decision is left out, and the first such message is logged.
 
     Args:
