@@ -1,10 +1,11 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writing files so that an interrupted run never leaves half a file under its final name."""
+"""Writing files: whole or not at all, and a folder by one process at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,3 +30,21 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the existing ``folder`` for this process while the body runs.
+
+    Another process that asks for it then waits for the end, or without ``wait`` gets a UserError.
+    The system lets go of it when a process ends, however it does.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise UserError(f"{folder} is in use by another process") from None
+        yield
+    finally:
+        os.close(handle)

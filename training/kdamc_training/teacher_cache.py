@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .distillation.registry import Loss
+from .files import alone_in
 from .networks.outputs import Outputs, outputs_of
 from .training_data import Frames
 
@@ -59,9 +60,11 @@ class TeacherCache:
             *(f"features{place}" for place in needed.features),
             *(f"attention{place}" for place in needed.attention),
         ]
-        missing = [name for name in names if not (folder / f"{name}.npy").is_file()]
-        if missing:
-            _fill(folder, teacher, frames, missing)
+        # One fills it, and students that train beside each other wait for the result.
+        with alone_in(folder, wait=True):
+            missing = [name for name in names if not (folder / f"{name}.npy").is_file()]
+            if missing:
+                _fill(folder, teacher, frames, missing)
         self._arrays: dict[str, np.ndarray] = {}
 
     def __getstate__(self) -> dict:

@@ -4,6 +4,8 @@
 
 import dataclasses
 import pickle
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -70,6 +72,36 @@ def test_it_is_made_once_and_grows_by_what_is_missing(taught, tmp_path):
     sent = pickle.dumps(both)
     assert len(sent) < 2000
     torch.testing.assert_close(pickle.loads(sent)[position].logits, both[position].logits)
+
+
+def test_one_fills_it_and_others_wait(taught, tmp_path):
+    """Students of one teacher may train beside each other; none sees half a cache."""
+    teacher, part = taught
+    frames = Frames(part)
+    inside, overlaps = threading.Event(), []
+
+    class Slow(torch.nn.Module):
+        def forward(self, iq):
+            if inside.is_set():
+                overlaps.append(iq)
+            inside.set()
+            time.sleep(0.2)
+            inside.clear()
+            return teacher(iq)
+
+    fillers = [
+        threading.Thread(target=TeacherCache, args=(tmp_path / "shows", Slow(), frames, Needed()))
+        for _ in range(2)
+    ]
+    for filler in fillers:
+        filler.start()
+    for filler in fillers:
+        filler.join()
+    assert not overlaps
+    with torch.no_grad():
+        expected = teacher(frames[torch.arange(len(part))][0])
+    kept = TeacherCache(tmp_path / "shows", teacher, frames, Needed())[torch.arange(len(part))]
+    torch.testing.assert_close(kept.logits, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_what_no_half_float_holds_is_refused(taught, tmp_path):
