@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -21,10 +22,12 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from . import teacher_cache
 from .datasets.dataset_file import DataSetFile
+from .files import replacing
 from .lightning_module import ClassifierModule
 from .recipe import AugmentSection, Recipe, TrainSection
 from .teacher_cache import Needed, TeacherCache
@@ -72,6 +75,8 @@ def fit(job: Job, folder: Path, callbacks: Sequence[Callback] = ()) -> Path:
     data = FrameData(job.training, job.validation, train.batch_size, job.seed, job.memory_limit)
     module = _module(job, train, data.training)
     last = folder / LAST_CHECKPOINT
+    for left in folder.glob(".*.part"):
+        left.unlink()
     trainer = lightning.Trainer(
         accelerator=train.accelerator,
         devices=train.devices,
@@ -85,6 +90,7 @@ def fit(job: Job, folder: Path, callbacks: Sequence[Callback] = ()) -> Path:
             CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1000),
             TensorBoardLogger(folder, name="", version="", default_hp_metric=False),
         ],
+        plugins=[_WholeCheckpoints()],
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -144,6 +150,7 @@ def _callbacks(train: TrainSection, folder: Path) -> list[Callback]:
         callbacks.append(EMAWeightAveraging(decay=train.ema_decay))
     if train.early_stopping:
         callbacks.append(EarlyStopping(train.monitor, patience=train.early_stopping, mode=mode))
+        callbacks.append(_StaysStopped())
     if train.keep == "best":
         # Before the last checkpoint, which keeps this one's memory of the best value.
         callbacks.append(
@@ -166,6 +173,27 @@ def _callbacks(train: TrainSection, folder: Path) -> list[Callback]:
         )
     )
     return callbacks
+
+
+class _StaysStopped(Callback):
+    """Ends a run at once that was stopped early and killed before that was noted: Lightning would
+    train one more epoch."""
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        for stopping in trainer.early_stopping_callbacks:
+            if stopping.wait_count >= stopping.patience:
+                trainer.should_stop = True
+
+
+class _WholeCheckpoints(TorchCheckpointIO):
+    """Writes beside the final place: Lightning's own takes the system's folder for temporary files
+    and, if that is on another disk, a kill can leave half a checkpoint."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        with replacing(path) as temporary:
+            torch.save(checkpoint, temporary)
 
 
 def _quiet() -> None:

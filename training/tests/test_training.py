@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import shutil
+import tempfile
 
 import h5py
 import numpy as np
@@ -182,6 +183,29 @@ def test_a_killed_run_goes_on_to_the_same_result(toy_file, tmp_path, changes, ta
     before = (parts / training.LAST_CHECKPOINT).stat().st_mtime_ns
     fit(parts)
     assert (parts / training.LAST_CHECKPOINT).stat().st_mtime_ns == before
+
+
+def test_a_run_that_was_stopped_early_and_killed_then_trains_no_more(toy_file, tmp_path):
+    job = toy_job(toy_file, *PLATEAU, "train.epochs=40")
+    training.fit(job, tmp_path)
+    before = torch.load(tmp_path / training.LAST_CHECKPOINT, weights_only=False)
+    assert before["epoch"] + 1 < 40
+    (tmp_path / training.FINISHED).unlink()
+    training.fit(job, tmp_path)
+    after = torch.load(tmp_path / training.LAST_CHECKPOINT, weights_only=False)
+    assert (after["epoch"], after["global_step"]) == (before["epoch"], before["global_step"])
+    assert (tmp_path / training.FINISHED).is_file()
+
+
+def test_checkpoints_are_written_beside_their_place(toy_file, tmp_path, monkeypatch):
+    """A move from another disk is not whole at all times, a rename is."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".last.ckpt.1.part").write_bytes(b"left by a kill")
+    training.fit(toy_job(toy_file, "train.epochs=1"), run)
+    assert (run / training.LAST_CHECKPOINT).is_file()
+    assert not list(run.glob(".*.part"))
 
 
 def test_the_plateau_lowers_the_rate_and_early_stopping_ends_the_run(toy_file, tmp_path):
