@@ -248,6 +248,7 @@ def _read(path: Path) -> dict:
         raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise UserError(f"{path}: is not a mapping")
+    document = _unshared(document)
     if "extends" not in document:
         return document
     base = _read(find(document.pop("extends")))
@@ -255,6 +256,14 @@ def _read(path: Path) -> dict:
         _set(base, key, value)
     budgets = base.pop("budgets", {}) | document.pop("budgets", {})
     return base | document | {"budgets": budgets}
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which places that share a section by a YAML alias have one each: what is set in one
+    must not change the other."""
+    if isinstance(value, dict):
+        return {key: _unshared(entry) for key, entry in value.items()}
+    return [_unshared(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _set(document: dict, dotted: str, value: Any) -> None:

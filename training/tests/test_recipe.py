@@ -72,6 +72,14 @@ def test_what_cannot_be_used_is_named(override, says):
         recipe.load(PLAIN, "smoke", [override])
 
 
+def test_what_is_set_in_one_place_of_a_yaml_alias_is_set_there_alone():
+    overrides = ["members.scratch.options.hidden=7"]
+    for budget in ("paper", "reduced"):
+        members = recipe.load(recipe.find("crosstlnet/rml2016.10a"), budget, overrides).members
+        assert members["scratch"].options["hidden"] == 7
+        assert members["distilled"].options["hidden"] != 7
+
+
 def test_a_missing_key_is_named(tmp_path):
     text = PLAIN.read_text().replace("  generator: rml2016.10a\n", "")
     (tmp_path / "r.yaml").write_text(text)
