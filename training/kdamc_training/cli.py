@@ -16,6 +16,8 @@ from typing import Any
 from . import __version__
 from .errors import UserError
 
+_SPLIT = "600-200-200"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors of the user's get one line on stderr."""
@@ -177,9 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--data", type=Path, metavar="FILE.h5", help="train on a data set file, as imported"
     )
-    run.add_argument(
-        "--split", default="600-200-200", metavar="NAME", help="how to part it (%(default)s)"
-    )
+    run.add_argument("--split", metavar="NAME", help=f"how to part it (default {_SPLIT})")
     run.add_argument("--jobs", type=int, default=1, metavar="J", help="processes for data")
     run.add_argument("--work", type=Path, metavar="DIR", help="folder for data and runs")
     run.add_argument(
@@ -473,11 +473,15 @@ def _run(options: argparse.Namespace) -> None:
     from . import datasets as datasets
     from . import pipeline, recipe
 
-    overrides = list(options.overrides)
+    overrides = []
     if options.data:
-        # A file takes the place of all that would be generated.
-        source = json.dumps({"file": str(options.data), "split": options.split})
-        overrides.append(f"data={source}")
+        # In place of what would be generated; SNR labels and shares stay as the recipe has them.
+        given = {"generator": "", "train": None, "test": None, "runs": None, "test_runs": None}
+        given |= {"file": str(options.data), "split": options.split or _SPLIT}
+        overrides = [f"data.{key}={json.dumps(value)}" for key, value in given.items()]
+    elif options.split:
+        raise UserError("--split goes with --data")
+    overrides += options.overrides
     chosen = recipe.load(recipe.find(options.recipe), options.budget, overrides)
     records = pipeline.run(
         chosen,

@@ -24,7 +24,7 @@ from .datasets import registry as generators
 from .datasets.dataset_file import DataSetFile, training_split
 from .datasets.generate import generate
 from .errors import UserError
-from .files import replacing
+from .files import alone_in, replacing
 from .recipe import RECIPES, DataPart, DataSection, Recipe
 from .records import read_record, write_record
 
@@ -33,6 +33,7 @@ RESULTS = RECIPES.parent / "results"
 MODELS = RECIPES.parents[1] / "models"
 
 RECORD = "record.json"
+_NOTE = "settings.yaml"
 _EVALUATION_BATCH = 512
 
 
@@ -61,21 +62,32 @@ def run(
     ``command`` is how the run was asked for, kept in models and records. ``only`` limits the run to
     some members and to the teachers that they need. With ``publish`` the records go to
     ``training/results/``, and the member that the recipe publishes to ``models/`` with its card.
-    Raises UserError if the folder holds a run with other settings.
+    Raises UserError before anything is done for what a recipe asks for and cannot be had, and if a
+    run or a published record with other settings would be in the way.
     """
     from .export import git_revision
+    from .preflight import check
 
     wanted = _with_teachers(recipe, only or list(recipe.members))
     revision = git_revision()  # now: by the end of a long run the checkout may have moved on
-    parts = prepare_data(recipe.data, work / "data", jobs)
     folder = work / f"{recipe.name}-{recipe.budget}"
+    runs = [
+        (name, seed) for name in recipe.members if name in wanted for seed in recipe.seeds_of(name)
+    ]
+    check(recipe, wanted)
+    for member, seed in runs:
+        _refuse_others(recipe, member, seed, member_folder(folder, member, seed), publish)
+    parts = prepare_data(recipe.data, work / "data", jobs)
     records = []
-    for member in (name for name in recipe.members if name in wanted):
-        for seed in recipe.seeds_of(member):
+    for member, seed in runs:
+        own = member_folder(folder, member, seed)
+        own.mkdir(parents=True, exist_ok=True)
+        with alone_in(own, wait=False):
+            _refuse_others(recipe, member, seed, own, publish)  # of a run that ended meanwhile
             record = _run_member(recipe, member, seed, parts, folder, command, revision)
-            records.append(record)
-            if publish:
-                write_record(results_path(recipe, member, seed), record)
+        records.append(record)
+        if publish:
+            write_record(results_path(recipe, member, seed), record)
     if recipe.publish and recipe.publish.member in wanted:
         _ship(recipe, parts, folder, command, revision, publish)
     return records
@@ -184,9 +196,9 @@ def _run_member(
     from .training_data import describe, thinned
 
     folder = member_folder(base, member, seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = _settings(recipe, member, seed)
-    _claim(folder, settings)
+    settings = settings_of(recipe, member, seed)
+    with replacing(folder / _NOTE) as temporary:
+        temporary.write_text(_as_text(settings), encoding="utf-8")
     if (folder / RECORD).is_file():
         return read_record(folder / RECORD)
     share = recipe.members[member].train_share
@@ -299,7 +311,7 @@ def _best_epoch(checkpoint: Path) -> int:
     return torch.load(checkpoint, weights_only=False, map_location="cpu")["epoch"] + 1
 
 
-def _settings(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
+def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
     """What decides the result of one training, its teacher's settings included."""
     own = dataclasses.asdict(recipe.members[member])
     del own["seeds"], own["train"], own["about"]
@@ -313,21 +325,29 @@ def _settings(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
         "augment": dataclasses.asdict(recipe.augment),
     }
     if name := recipe.members[member].teacher:
-        settings["teacher"] = _settings(recipe, name, recipe.seeds_of(name)[0])
+        settings["teacher"] = settings_of(recipe, name, recipe.seeds_of(name)[0])
     return settings
 
 
-def _claim(folder: Path, settings: dict[str, Any]) -> None:
-    """Note the settings in the folder, or refuse a folder that others have filled."""
-    note = folder / "settings.yaml"
-    text = yaml.safe_dump(settings, sort_keys=False)
-    if note.is_file() and note.read_text(encoding="utf-8") != text:
+def _as_text(settings: dict[str, Any]) -> str:
+    return yaml.safe_dump(settings, sort_keys=False)
+
+
+def _refuse_others(recipe: Recipe, member: str, seed: int, folder: Path, publish: bool) -> None:
+    """Refuse a folder, or the place of the record to be published, that other settings have."""
+    settings = settings_of(recipe, member, seed)
+    note, published = folder / _NOTE, results_path(recipe, member, seed)
+    if note.is_file() and note.read_text(encoding="utf-8") != _as_text(settings):
         raise UserError(
-            f"{folder} holds a run with other settings (see its settings.yaml); "
+            f"{folder} holds a run with other settings (see its {_NOTE}); "
             "remove it or choose another folder with --work"
         )
-    with replacing(note) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    if not publish:
+        return
+    if recipe.budget == "smoke":
+        raise UserError("figures of the budget smoke mean nothing: they are not published")
+    if published.is_file() and read_record(published)["settings"] != settings:
+        raise UserError(f"{published} is the record of a run with other settings; remove it first")
 
 
 def _ship(

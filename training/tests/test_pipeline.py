@@ -3,6 +3,7 @@
 """Recipes from data to records: every one at the budget "smoke", killed on the way and resumed."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from kdamc_training.cli import main
 from kdamc_training.datasets.dataset_file import DataSetFile
 from kdamc_training.errors import UserError
 from kdamc_training.export import load_checkpoint
+from kdamc_training.files import alone_in
 from kdamc_training.records import read_record, write_record
 
 PATIENCE = 240.0
@@ -109,6 +111,83 @@ def test_a_file_is_parted_by_a_named_split(toy_file, work, capsys, tmp_path):
     capsys.readouterr()
     assert main(smoke("plain/rml2016.10a", tmp_path / "b", *changes, "--split", "no")) == 1
     assert "no split named 'no'" in capsys.readouterr().err
+
+
+def test_a_file_takes_the_place_of_the_data_alone(monkeypatch, toy_file):
+    """SNR labels and shares of the recipe hold for a file too, and what is set wins."""
+    seen = []
+    monkeypatch.setattr(pipeline, "run", lambda chosen, *_, **__: seen.append(chosen.data) or [])
+    data = ["--data", str(toy_file)]
+    assert main(["run", "sbcnn/rml2018.01a", *data]) == 0
+    assert main(["run", "clst/rml2016.10a-3pct", *data, "--set", "data.split_seed=5"]) == 0
+    assert [part.file for part in seen] == [str(toy_file)] * 2
+    assert seen[0].snr == [0, 16] and seen[0].split == "600-200-200"
+    assert (seen[1].train_share, seen[1].split_seed) == (0.03, 5)
+    assert seen[1].generator == "" and seen[1].train is None
+
+
+def test_a_split_without_a_file_is_refused(capsys):
+    assert main(["run", "sbcnn/rml2018.01a", "--split", "edge"]) == 1
+    assert "--split goes with --data" in capsys.readouterr().err
+
+
+LOSS = "members.distilled.loss"
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("members.scratch.network=other", "'members.scratch': no network named 'other'"),
+        ("members.scratch.options.layrs=3", "'members.scratch': network sbcnn_student: .*layrs"),
+        (LOSS + "=[{name: other}]", "'members.distilled': no loss named 'other'"),
+        (LOSS + "=[{name: dist, options: {iner: 1}}]", "'members.distilled': loss dist: .*iner"),
+        (LOSS + "=[{name: feature}]", "'members.distilled': loss feature: the student shows no"),
+        (LOSS + "=[{name: cross_entropy}]", "no term of its loss heeds its teacher 'teacher'"),
+        ("members.distilled.teacher=", "'members.distilled.teacher' is None"),
+        ("members.distilled.teacher=''", "'members.distilled': its loss needs a teacher"),
+        ("data.generator=other", "'other'"),
+        ("data.test.speech=tset", r"'data\.test\.speech' is 'tset'"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_before_data_are_made(override, says, tmp_path, capsys):
+    assert main(smoke("sbcnn/rml2018.01a", tmp_path, "--set", override)) == 1
+    assert re.search(says, capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_settings_are_refused_before_data_are_made(tmp_path, monkeypatch, capsys):
+    name = "sbcnn/rml2018.01a"
+    own = tmp_path / f"{name}-smoke" / "distilled-s0"
+    own.mkdir(parents=True)
+    (own / "settings.yaml").write_text("train: {}\n")
+    assert main(smoke(name, tmp_path)) == 1
+    assert "other settings" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+    results = tmp_path / "results"
+    monkeypatch.setattr(pipeline, "RESULTS", results)
+    write_record(results / name / "reduced" / "scratch-s1.json", {"settings": {"seed": 1}})
+    reduced = ["run", name, "--budget", "reduced", "--work", str(tmp_path), "--publish"]
+    assert main(reduced) == 1
+    assert "scratch-s1.json is the record of a run with other settings" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_smoke_gives_is_not_published(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pipeline, "RESULTS", tmp_path / "results")
+    assert main(smoke("plain/rml2016.10a", tmp_path, "--publish")) == 1
+    assert "smoke mean nothing" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_use_is_refused(work, capsys):
+    name = "sbcnn/rml2018.01a"
+    own = work / f"{name}-smoke" / "sbcnn-s0"
+    own.mkdir(parents=True, exist_ok=True)
+    with alone_in(own, wait=False):
+        assert main(smoke(name, work, "--only", "sbcnn")) == 1
+    assert f"{own} is in use by another process" in capsys.readouterr().err
+    assert main(smoke(name, work, "--only", "sbcnn")) == 0
 
 
 def test_snr_labels_limit_a_file(toy_file, tmp_path):

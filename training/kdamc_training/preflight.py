@@ -1,0 +1,71 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a recipe asks for, tried before data are made: what cannot be had is refused at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+
+from torch import nn
+
+from .datasets import registry as generators
+from .datasets.dataset_file import DataSetFile
+from .distillation import registry as losses
+from .errors import UserError
+from .lightning_module import ClassifierModule
+from .recipe import DataSection, Recipe
+
+
+def check(recipe: Recipe, wanted: Collection[str]) -> None:
+    """Make the networks and losses of the members ``wanted`` once, for the data's classes.
+
+    Raises UserError, naming the recipe's key, for a generator, network, loss, option or speech that
+    does not exist, a loss that lacks a teacher, and a teacher that no loss heeds.
+    """
+    classes, frame_length = _shape(recipe.data)
+    teachers = {recipe.members[name].teacher for name in wanted}
+    made: dict[str, nn.Module] = {}
+    for name, member in recipe.members.items():
+        if name not in wanted:
+            continue
+        key = f"recipe key 'members.{name}'"
+        try:
+            taught = any(losses.known(term.name).needs_teacher for term in member.loss)
+            if taught and not member.teacher:
+                raise UserError("its loss needs a teacher")
+            if member.teacher and not taught:
+                raise UserError(f"no term of its loss heeds its teacher {member.teacher!r}")
+            module = ClassifierModule(
+                network=member.network,
+                network_options=member.options,
+                classes=classes,
+                frame_length=frame_length,
+                loss=[dataclasses.asdict(term) for term in member.loss],
+                train=dataclasses.asdict(recipe.train_of(name)),
+                seed=0,
+                augment=dataclasses.asdict(recipe.augment),
+                describes={},
+                teacher=made.get(member.teacher),
+            )
+        except UserError as error:
+            raise UserError(f"{key}: {error}") from error
+        if name in teachers:
+            made[name] = module.network
+
+
+def _shape(data: DataSection) -> tuple[list[str], int]:
+    """Class names and frame length of a recipe's data."""
+    if data.file:
+        with DataSetFile(Path(data.file)) as file:
+            return list(file.info.classes), file.frame_length
+    generator = generators.create(data.generator)
+    for key in ("train", "test", "runs", "test_runs"):
+        part = getattr(data, key)
+        if part and part.speech not in generator.splits:
+            raise UserError(
+                f"recipe key 'data.{key}.speech' is {part.speech!r}; it must be one of "
+                f"{', '.join(generator.splits)}"
+            )
+    return list(generator.classes), generator.frame_length
