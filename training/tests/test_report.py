@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The page of results: what it says of records, and that it says what they hold."""
 
-import dataclasses
 import json
 import math
 import re
@@ -37,23 +36,13 @@ def make_record(results, name, member, seed, *, overall=None, budget="reduced", 
     test = measure(logits, labels, snr, classes, 1.0, chosen.report.confusion_at)
     if overall is not None:
         test["overall"] = overall
-    settings = {
-        "member": {
-            key: value
-            for key, value in dataclasses.asdict(chosen.members[member]).items()
-            if key in ("network", "options", "teacher", "loss")
-        },
-        "train": dataclasses.asdict(chosen.train_of(member)),
-        "seed": seed,
-        "data": dataclasses.asdict(chosen.data),
-    }
     generator = chosen.data.generator
     record = {
         "recipe": name,
         "budget": budget,
         "member": member,
         "seed": seed,
-        "settings": settings,
+        "settings": pipeline.settings_of(chosen, member, seed),
         "train_data": f"{generator} 1 seed 11 speech train",
         "train_frames": 1000,
         "validation_frames": 100,
@@ -295,6 +284,24 @@ def test_records_that_cannot_stand_in_a_table_are_refused(results, change, says)
     write_record(path, record)
     with pytest.raises(UserError, match=says):
         report.build(results)
+
+
+def test_records_of_a_recipe_that_was_changed_since_are_refused(tmp_path):
+    path = make_record(tmp_path, SBCNN, "distilled", 0)
+    record = read_record(path)
+    record["settings"]["teacher"]["train"]["epochs"] += 1
+    write_record(path, record)
+    with pytest.raises(UserError, match="distilled was trained with other settings than sbcnn/"):
+        report.build(tmp_path)
+
+
+def test_a_data_set_file_may_stand_for_the_recipes_data(tmp_path):
+    path = make_record(tmp_path, SBCNN, "distilled", 0)
+    record = read_record(path)
+    genuine = {"generator": "", "file": "genuine.h5", "split": "sbcnn"}
+    record["settings"]["data"] = record["settings"]["teacher"]["data"] = genuine
+    write_record(path, record)
+    assert "parted as `sbcnn`" in report.build(tmp_path)[0]
 
 
 def test_a_record_of_no_known_recipe_or_member_is_refused(results):

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import recipe as recipes
 from ..errors import UserError
+from ..pipeline import settings_of
 from ..recipe import Recipe
 from ..records import read_record
 
@@ -72,8 +73,8 @@ def read_experiments(results: Path) -> list[Experiment]:
     """All records below ``results``, a recipe's budgets together, main recipes first.
 
     Raises UserError, naming the file, for a record of no known recipe or member, one in the wrong
-    place, and for records that cannot stand in one table: measured on other data, or seeds of one
-    member trained with other settings.
+    place, and for records that cannot stand in one table: measured on other data, seeds of one
+    member trained with other settings, or with others than the recipe has now.
     """
     folders = sorted(
         {path.parent for path in results.glob("*/*/*/*.json") if path.parent.name in BUDGETS},
@@ -115,6 +116,11 @@ def _read_experiment(folder: Path, results: Path) -> Experiment:
     for member, records in members.items():
         if any(_settings(record) != _settings(records[0]) for record in records):
             raise UserError(f"{folder}: the seeds of {member} were trained with other settings")
+        if _drifted(records[0]["settings"], recipe, member, records[0]["seed"]):
+            raise UserError(
+                f"{folder}: {member} was trained with other settings than {name} has now; run it "
+                "again or undo the change"
+            )
     return Experiment(recipe, budget, members)
 
 
@@ -132,6 +138,22 @@ def _data(record: dict[str, Any]) -> list[Any]:
 
 def _settings(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record["settings"].items() if key != "seed"}
+
+
+def _drifted(settings: dict[str, Any], recipe: Recipe, member: str, seed: int) -> bool:
+    """Whether a run's settings are not those of its recipe; a data set file may stand for data."""
+    own = settings_of(recipe, member, seed)
+    if settings["data"]["file"]:
+        own, settings = _without_data(own), _without_data(settings)
+    return own != settings
+
+
+def _without_data(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_data(value) if key == "teacher" else value
+        for key, value in settings.items()
+        if key != "data"
+    }
 
 
 def accuracy_in(record: dict[str, Any], low: int, high: int) -> float | None:
