@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .datasets.dataset_file import DataSetFile, DataSetInfo, rms_normalised, split_by_pass
+from .errors import UserError
 
 MEMORY_LIMIT = 4 << 30
 """Bytes of float32 frames above which they are streamed."""
@@ -42,11 +43,16 @@ class Part:
 
 
 def thinned(part: Part, share: float, seed: int) -> Part:
-    """About ``share`` of the frames of ``part``, evenly from all cells, frame by frame."""
+    """About ``share`` of the frames of ``part``, evenly from all cells, frame by frame.
+
+    Raises UserError if that is none.
+    """
     if share >= 1.0:
         return part
     y, z = part.labels()
     (kept,) = split_by_pass(np.arange(len(part)), y * 256 + z, [share], seed)
+    if not len(kept):
+        raise UserError(f"a share of {share} of {len(part)} training frames is none")
     return Part(part.path, part.chosen[kept])
 
 

@@ -265,6 +265,8 @@ def test_a_share_of_the_frames_is_taken_from_every_cell(toy_file):
     counts = np.unique(y * 100 + z, return_counts=True)[1]
     assert len(few) == 144 and (counts == 24).all()
     assert thinned(whole, 1.0, 0) is whole
+    with pytest.raises(UserError, match=r"share of 0\.0001 of 6 training frames is none"):
+        thinned(Part(toy_file, np.arange(6)), 1e-4, 0)
 
 
 def test_two_processes_train_together(toy_file, tmp_path):
