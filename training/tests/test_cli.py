@@ -79,7 +79,7 @@ def test_a_recipe_from_data_to_model_card(capsys, tmp_path):
     folder = tmp_path / "plain" / "rml2016.10a-smoke" / "student-s0"
     record = json.loads((folder / "model.json").read_text())
     assert record["parameters"] == 38_283
-    assert record["test"]["frames"] == 880
+    assert record["test"]["frames"] == 132
     assert "regenerated" in (folder / "rml2016_10a_plain.md").read_text()
 
     # A second start finds all of it done; other settings in the same folder are refused.

@@ -3,10 +3,8 @@
 """Recipes from data to records: every one at the budget "smoke", killed on the way and resumed."""
 
 import json
+import multiprocessing
 import re
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -34,30 +32,33 @@ def smoke(name, work, *more):
     return ["run", name, "--budget", "smoke", "--work", str(work), *more]
 
 
-def kill_after_first_record(arguments, folder):
+@pytest.fixture(scope="module")
+def processes():
+    """Starts processes that have imported already what a run needs, which takes seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["kdamc_training.pipeline", "kdamc_training.training"])
+    return context
+
+
+def kill_after_first_record(processes, arguments, folder):
     """Start a run as a process of its own and kill it as soon as its first record stands."""
-    code = "import sys; from kdamc_training.cli import main; sys.exit(main())"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = processes.Process(target=main, args=(arguments,))
+    process.start()
     limit = time.monotonic() + PATIENCE
-    while not list(folder.glob("*/record.json")) and process.poll() is None:
+    while not list(folder.glob("*/record.json")) and process.is_alive():
         assert time.monotonic() < limit, "no record came"
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    error = process.communicate()[1]
-    assert list(folder.glob("*/record.json")), error
+    process.kill()
+    process.join()
+    assert list(folder.glob("*/record.json")), f"exit status {process.exitcode}"
 
 
 @pytest.mark.parametrize("name", recipe.names())
-def test_every_recipe_runs_at_smoke_and_goes_on_after_a_kill(name, work, capsys):
+def test_every_recipe_runs_at_smoke_and_goes_on_after_a_kill(name, work, processes, capsys):
     loaded = recipe.load(recipe.find(name), "smoke")
     folder = work / f"{name}-smoke"
     arguments = smoke(name, work)
-    kill_after_first_record(arguments, folder)
+    kill_after_first_record(processes, arguments, folder)
     first = {path: path.stat().st_mtime_ns for path in folder.glob("*/record.json")}
     assert main(arguments) == 0
     printed = capsys.readouterr().out
@@ -99,7 +100,13 @@ def test_the_measured_network_is_the_one_in_the_checkpoint(work):
 
 
 def test_a_file_is_parted_by_a_named_split(toy_file, work, capsys, tmp_path):
-    learn = ["publish=null", "augment={}", "train.ema_decay=0", "train.learning_rate=0.01"]
+    learn = [
+        "publish=null",
+        "data.snr=[]",
+        "augment={}",
+        "train.ema_decay=0",
+        "train.learning_rate=0.01",
+    ]
     changes = [*(word for text in learn for word in ("--set", text)), "--data", str(toy_file)]
     assert main(smoke("plain/rml2016.10a", tmp_path, *changes, "--split", "crosstlnet")) == 0
     record = read_record(tmp_path / "plain" / "rml2016.10a-smoke" / "student-s0" / "record.json")
