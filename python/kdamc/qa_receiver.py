@@ -575,10 +575,13 @@ class Kept:
     """A report that keeps everything."""
 
     def __init__(self):
-        self.records, self.counters, self.end = [], [], None
+        self.records, self.signals, self.counters, self.end = [], [], [], None
 
     def decision(self, record):
         self.records.append(record)
+
+    def signal(self, record):
+        self.signals.append(record)
 
     def stats(self, stats):
         self.counters.append(stats)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from gnuradio import blocks, gr
 
 from .front_end import FrontEnd, FrontEndPlan
-from .records import DecisionLike, DecisionRecord, Summary
+from .records import SCHEMA_VERSION, DecisionLike, DecisionRecord, SignalRecord, Summary
 from .segments import Segment
 from .sources import Source
 
@@ -48,20 +48,40 @@ MakeClassifier = Callable[[Segment, Callable[[DecisionLike], None]], Classifier]
 
 
 class Report(Protocol):
-    """Somewhere to write to; decisions come one at a time, from a thread of the flowgraph."""
+    """Somewhere to write to.
+
+    Decisions and signals come one at a time, from a thread of the flowgraph, counters and the
+    summary from the main thread.  A network output that had to leave records out counts them in
+    an attribute ``unsent``.
+    """
 
     def decision(self, record: DecisionRecord) -> None: ...
+
+    def signal(self, record: SignalRecord) -> None:
+        """A signal that has ended or, where ``record.ongoing``, its state until now."""
 
     def stats(self, stats: Mapping[str, Any]) -> None: ...
 
     def summary(self, summary: Summary) -> None: ...
 
 
+class Tap(Protocol):
+    """Something that takes the source's own samples, beside the classifier."""
+
+    error: BaseException | None
+
+    def connect(
+        self, graph: gr.top_block, samples: gr.basic_block, segment: Segment, is_complex: bool
+    ) -> None:
+        """Build what takes the samples of ``segment``, and no others, from ``samples``."""
+
+
 class Receiver:
     """One run over a source.
 
     ``plan`` is the front end for one segment's rate; ``segments`` those of the source's segments
-    (or shortened ones) to run; ``refresh`` is called some ten times a second.
+    (or shortened ones) to run; ``refresh`` is called some ten times a second; ``taps`` get the
+    samples as the source gives them.
     Every segment gets a flowgraph of its own, because samples across a change of frequency or a
     gap belong together in no filter and no frame.
     """
@@ -76,6 +96,7 @@ class Receiver:
         summary: Summary,
         throttle: bool = False,
         refresh: Callable[[], None] = lambda: None,
+        taps: Sequence[Tap] = (),
     ):
         self._source = source
         self._segments = segments
@@ -85,6 +106,7 @@ class Receiver:
         self._summary = summary
         self._throttle = throttle
         self._refresh = refresh
+        self._taps = taps
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
@@ -113,6 +135,7 @@ class Receiver:
             self._summary.ended = "error"
         elif self._stopping.is_set():
             self._summary.ended = "interrupted"
+        self._summary.unsent = self._unsent()
         for report in self._reports:
             try:
                 report.summary(self._summary)
@@ -120,6 +143,17 @@ class Receiver:
                 self._fail(error)
         if self._failure is not None:
             raise self._failure
+
+    def report_signal(self, record: SignalRecord) -> None:
+        """Hand a signal to the reports; called by one thread at a time."""
+        try:
+            if not record.ongoing:
+                self._summary.add_signal(record)
+            for report in self._reports:
+                report.signal(record)
+        except Exception as error:
+            log.debug("report failed", exc_info=True)
+            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:
@@ -154,8 +188,7 @@ class Receiver:
         told_to_stop: float | None = None
         next_stats = time.monotonic() + _STATS_S
         while not finished.wait(_POLL_S):
-            if classifier.error is not None:
-                self._fail(classifier.error)
+            self._look_for_errors(classifier)
             now = time.monotonic()
             if self._stopping.is_set():
                 if told_to_stop is None:
@@ -170,8 +203,7 @@ class Receiver:
                 next_stats = now + _STATS_S
                 self._report_stats(classifier.stats(), now - started)
             self._refresh()
-        if classifier.error is not None:
-            self._fail(classifier.error)
+        self._look_for_errors(classifier)
         stats = classifier.stats()
         for key, count in before.items():
             setattr(self._summary, key, count + int(stats.get(key, 0)))
@@ -179,6 +211,14 @@ class Receiver:
             signal_before + classifier.nitems_read(0) / self._plan.output_rate
         )
         self._report_stats(stats, time.monotonic() - started)
+
+    def _look_for_errors(self, classifier: Classifier) -> None:
+        for part in (classifier, *self._taps):
+            if part.error is not None:
+                self._fail(part.error)
+
+    def _unsent(self) -> int:
+        return sum(getattr(report, "unsent", 0) for report in self._reports)
 
     def _assemble(self, graph: gr.top_block, segment: Segment, classifier: Classifier) -> None:
         plan = self._plan
@@ -192,6 +232,8 @@ class Receiver:
 
         if self._throttle:
             then(blocks.throttle(item, segment.sample_rate))
+        for tap in self._taps:
+            tap.connect(graph, last, segment, plan.is_complex)
         count = segment.count
         if count is not None and plan.flush and count <= _MAX_JOIN:
             joined = blocks.stream_mux(item, [count, plan.flush])
@@ -236,8 +278,14 @@ class Receiver:
             self._fail(error)
 
     def _report_stats(self, stats: Mapping[str, Any], elapsed_s: float) -> None:
+        record = {
+            "schema": SCHEMA_VERSION,
+            "elapsed_s": elapsed_s,
+            **stats,
+            "unsent": self._unsent(),
+        }
         try:
             for report in self._reports:
-                report.stats({"elapsed_s": elapsed_s, **stats})
+                report.stats(record)
         except Exception as error:
             self._fail(error)
