@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any, TextIO
 
 from .errors import InputError
-from .records import DecisionRecord, Summary
+from .records import DecisionRecord, SignalRecord, Summary
 
 #: Decisions further apart than this do not share a line, seconds.
 _PAUSE_S = 2.0
@@ -43,7 +43,22 @@ def snr_text(snr_db: float | None) -> str:
     return "-" if snr_db is None else f"{snr_db:.1f} dB"
 
 
-def truth_text(record: DecisionRecord) -> str:
+def rate_text(baud: float | None) -> str:
+    """A symbol rate for people; a dash where there is no estimate."""
+    if baud is None:
+        return "-"
+    return f"{baud / 1e3:.4g} kBd" if baud >= 1e3 else f"{baud:.4g} Bd"
+
+
+def duration_text(record: SignalRecord) -> str:
+    """How long a signal lasted, or has lasted until now."""
+    seconds = record.stop - record.start
+    if seconds >= 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1e3 * seconds:.0f} ms"
+
+
+def truth_text(record: DecisionRecord | SignalRecord) -> str:
     """What was sent, and whether the label says so."""
     if record.truth is None:
         return ""
@@ -60,33 +75,39 @@ def stats_text(stats: Mapping[str, Any]) -> str:
         ("dropped", "{:,} dropped"),
         ("latency_p50_ms", "p50 {:.1f} ms"),
         ("latency_p99_ms", "p99 {:.1f} ms"),
+        ("unsent", "{:,} unsent"),
     ):
         value = stats.get(key)
-        if value is not None and value == value:
+        if value is not None and value == value and not (key == "unsent" and value == 0):
             parts.append(text.format(value))
     return ", ".join(parts)
 
 
 def summary_lines(summary: Summary) -> list[str]:
     """The end of a run in lines."""
+    found = f"{summary.decisions} decisions"
+    if summary.signals:
+        found = f"{summary.signals} signals" + (f", {found}" if summary.decisions else "")
     lines = [
-        f"{summary.decisions} decisions by {summary.model} ({summary.ended}), "
+        f"{found} by {summary.model} ({summary.ended}), "
         f"{summary.classified:,} frames, {summary.gated:,} gated, {summary.dropped:,} dropped",
         f"{summary.duration_s:.2f} s of signal in {summary.elapsed_s:.2f} s"
         + (f" ({summary.real_time_factor:.1f} x real time)" if summary.real_time_factor else ""),
     ]
-    for label, count, share, median in summary.labels():
+    for label, count, share, median in [*summary.signal_labels(), *summary.labels()]:
         lines.append(f"  {label:<12}{count:>8}{share:>8.1%}   median confidence {median:.2f}")
     if summary.judged:
         lines.append(
-            f"right: {summary.right} of {summary.judged} decisions with one signal throughout "
+            f"right: {summary.right} of {summary.judged} with one signal throughout "
             f"({summary.right / summary.judged:.1%})"
         )
+    if summary.unsent:
+        lines.append(f"{summary.unsent:,} records were left out of slow network outputs")
     return lines
 
 
 class PlainConsole:
-    """A line a decision."""
+    """A line a decision, or a signal when it has ended."""
 
     def __init__(self, stream: TextIO | None = None):
         self._stream = stream or sys.stdout
@@ -97,6 +118,17 @@ class PlainConsole:
             f"{time_text(record.time):>14}  {freq_text(record.freq_hz):>16}  {record.label:<10} "
             f"{record.confidence:5.2f}  {snr_text(record.snr_db):>8}  {truth_text(record)}".rstrip()
         )
+
+    def signal(self, record: SignalRecord) -> None:
+        """Print a signal when it has ended."""
+        if not record.ongoing:
+            self._print(
+                f"{time_text(record.start):>14}  {duration_text(record):>8}  "
+                f"{freq_text(record.freq_hz):>16}  {freq_text(record.bandwidth_hz):>12}  "
+                f"{rate_text(record.symbol_rate_hz):>10}  {record.label:<10} "
+                f"{record.confidence:5.2f}  {snr_text(record.snr_db):>8}  "
+                f"{truth_text(record)}".rstrip()
+            )
 
     def stats(self, stats: Mapping[str, Any]) -> None:
         """Counters come with the summary."""
@@ -144,9 +176,11 @@ class LiveConsole:
     """A table of what was found last, redrawn in place.
 
     Decisions in a row that agree share a line: at some tens a second nobody could read them.
+    Signals have a table of their own, a line each, which takes the place of the decisions' if
+    ``is_scan`` or with the first signal; of more than fit, those that last are shown first.
     """
 
-    def __init__(self, title: str, rows: int = 18):
+    def __init__(self, title: str, rows: int = 18, is_scan: bool = False):
         try:
             from rich.console import Console
             from rich.live import Live
@@ -154,7 +188,10 @@ class LiveConsole:
             raise InputError("the live table needs the Python package rich (or --quiet)") from None
 
         self._title = title
+        self._rows = rows
         self._runs: deque[_Run] = deque(maxlen=rows)
+        self._is_scan = is_scan
+        self._signals: dict[int, SignalRecord] = {}
         self._stats = ""
         self._has_truth = False
         # Decisions arrive in a thread of the flowgraph, drawing happens in the main one.
@@ -168,6 +205,16 @@ class LiveConsole:
             if not self._runs or not self._runs[-1].takes(record):
                 self._runs.append(_Run(record, record, record.truth))
             self._runs[-1].add(record)
+            self._has_truth |= record.truth is not None
+
+    def signal(self, record: SignalRecord) -> None:
+        """Show a signal at the next refresh."""
+        with self._lock:
+            self._is_scan = True
+            self._signals[record.number] = record
+            if len(self._signals) > self._rows:
+                ended = [n for n, signal in self._signals.items() if not signal.ongoing]
+                del self._signals[min(ended or self._signals)]
             self._has_truth |= record.truth is not None
 
     def stats(self, stats: Mapping[str, Any]) -> None:
@@ -191,32 +238,73 @@ class LiveConsole:
 
     def _table(self) -> Any:
         from rich.table import Table
-        from rich.text import Text
 
         table = Table(title=self._title, expand=False)
+        with self._lock:
+            table.caption = self._stats
+            if self._is_scan:
+                self._fill_with_signals(table)
+            else:
+                self._fill_with_decisions(table)
+        return table
+
+    def _fill_with_decisions(self, table: Any) -> None:
+        from rich.text import Text
+
         table.add_column("time", justify="right")
         table.add_column("frequency", justify="right")
         table.add_column("label", min_width=10)
         table.add_column("confidence", min_width=15)
         table.add_column("SNR", justify="right")
         table.add_column("decisions", justify="right")
-        with self._lock:
-            table.caption = self._stats
-            if self._has_truth:
-                table.add_column("sent")
-            for run in self._runs:
-                last = replace(run.last, truth=run.truth)
-                confidence = run.confidence_sum / run.count
-                row = [
-                    time_text(run.first.time),
-                    freq_text(last.freq_hz),
-                    Text(last.label, style="bold"),
-                    f"{confidence:.2f} {'█' * round(10 * confidence)}",
-                    snr_text(last.snr_db),
-                    str(run.count),
-                ]
-                if self._has_truth:
-                    style = {None: "dim", True: "green", False: "red"}[last.is_right]
-                    row.append(Text(truth_text(last), style=style))
-                table.add_row(*row)
-        return table
+        if self._has_truth:
+            table.add_column("sent")
+        for run in self._runs:
+            last = replace(run.last, truth=run.truth)
+            row = [
+                time_text(run.first.time),
+                freq_text(last.freq_hz),
+                Text(last.label, style="bold"),
+                _confidence_bar(run.confidence_sum / run.count),
+                snr_text(last.snr_db),
+                str(run.count),
+            ]
+            table.add_row(*row, *self._truth_cells(last))
+
+    def _fill_with_signals(self, table: Any) -> None:
+        from rich.text import Text
+
+        table.add_column("#", justify="right")
+        table.add_column("label", min_width=8)
+        table.add_column("confidence", min_width=15)
+        for name in ("centre", "bandwidth", "symbol rate", "SNR", "start", "duration"):
+            table.add_column(name, justify="right", no_wrap=True)
+        if self._has_truth:
+            table.add_column("sent")
+        for number, signal in sorted(self._signals.items()):
+            duration = duration_text(signal)
+            row = [
+                str(number),
+                Text(signal.label, style="bold"),
+                _confidence_bar(signal.confidence),
+                freq_text(signal.freq_hz),
+                freq_text(signal.bandwidth_hz),
+                rate_text(signal.symbol_rate_hz),
+                snr_text(signal.snr_db),
+                time_text(signal.start),
+                Text(f"{duration} ...", style="green") if signal.ongoing else f"{duration}    ",
+            ]
+            table.add_row(*row, *self._truth_cells(signal))
+
+    def _truth_cells(self, record: DecisionRecord | SignalRecord) -> list[Any]:
+        """The last column, if there is one."""
+        if not self._has_truth:
+            return []
+        from rich.text import Text
+
+        style = {None: "dim", True: "green", False: "red"}[record.is_right]
+        return [Text(truth_text(record), style=style)]
+
+
+def _confidence_bar(confidence: float) -> str:
+    return f"{confidence:.2f} {'█' * round(10 * confidence)}"
