@@ -103,14 +103,19 @@ class Client:
         self._changed = engine.changed
         self._queue: deque[Chunk | Lost] = deque()
         self._unfinished = 0
-        count = max(2, -(-queue_frames // BATCH_FRAMES))
+        self._buffers = max(2, -(-queue_frames // BATCH_FRAMES))
         length = engine.model.input_size
-        self._free = [Chunk(BATCH_FRAMES, length) for _ in range(count)]
+        self._free = [Chunk(BATCH_FRAMES, length) for _ in range(self._buffers)]
 
     @property
     def model(self) -> Model:
         """The engine's model."""
         return self.engine.model
+
+    @property
+    def fill(self) -> float:
+        """Share of the buffers that wait for the network or are in its hands."""
+        return 1 - len(self._free) / self._buffers
 
     def claim(self, segment: Any) -> Chunk:
         """A chunk with room for frames of ``segment``; hand it back with :meth:`submit`.

@@ -229,7 +229,8 @@ class kd_amc_classifier(Guarded, gr.basic_block):
     def stats(self) -> dict[str, Any]:
         """Counters since the start, and latency from sample to decision in milliseconds.
 
-        ``frames_per_second`` is the rate since the last ``stats`` message.
+        ``frames_per_second`` is the rate since the last ``stats`` message, ``queue_fill`` the
+        share of the queue before the network that is in use, 0 to 1.
         """
         channels = [c for c in (self._stream, self._pdus) if c is not None]
         total = sum((c.counters for c in channels), Counters())
@@ -242,6 +243,7 @@ class kd_amc_classifier(Guarded, gr.basic_block):
             "frames_per_second": (total.classified - self._stats_frames) / elapsed,
             "latency_p50_ms": float(p50),
             "latency_p99_ms": float(p99),
+            "queue_fill": max(c.client.fill for c in channels),
             "model": self.model(),
         }
 
