@@ -30,11 +30,16 @@ from gnuradio.kdamc.receiver.errors import InputError
 from gnuradio.kdamc.receiver.front_end import FrontEndPlan, plan_front_end
 from gnuradio.kdamc.receiver.gate import OPEN_DB, look_for_gate
 from gnuradio.kdamc.receiver.json_report import JsonReport
-from gnuradio.kdamc.receiver.receive import Receiver
+from gnuradio.kdamc.receiver.metrics_report import MetricsReport
+from gnuradio.kdamc.receiver.mqtt_report import MqttReport
+from gnuradio.kdamc.receiver.receive import Receiver, Report, Tap
+from gnuradio.kdamc.receiver.record_report import RecordReport, recording_paths
 from gnuradio.kdamc.receiver.records import DecisionLike, Summary
 from gnuradio.kdamc.receiver.segments import Segment, limit_duration
 from gnuradio.kdamc.receiver.sigmf_report import SigmfReport
 from gnuradio.kdamc.receiver.sources import Source, add_source_options, open_source
+from gnuradio.kdamc.receiver.waterfall_report import WaterfallReport
+from gnuradio.kdamc.receiver.zmq_report import ZmqReport
 
 PROGRAM = "amc_rx"
 
@@ -145,10 +150,32 @@ def build_parser() -> Parser:
     run.add_argument(
         "--duration", metavar="S", type=number(float, 0, above=True), help="end after this much"
     )
-    run.add_argument("--json", metavar="FILE", type=Path, help="write JSON lines")
-    run.add_argument("--sigmf", metavar="FILE", type=Path, help="write SigMF annotations")
     run.add_argument("--quiet", action="store_true", help="print nothing but errors")
     run.add_argument("--verbose", action="store_true", help="log to stderr")
+    outputs = parser.add_argument_group("outputs")
+    outputs.add_argument("--json", metavar="FILE", type=Path, help="write JSON lines")
+    outputs.add_argument("--sigmf", metavar="FILE", type=Path, help="write SigMF annotations")
+    outputs.add_argument(
+        "--record", metavar="FILE", type=Path, help="write the samples as a SigMF recording"
+    )
+    outputs.add_argument(
+        "--report", metavar="FILE.png", type=Path, help="draw a waterfall with what was found"
+    )
+    outputs.add_argument(
+        "--zmq-pub", metavar="ADDR", help="publish by ZeroMQ at this address, as tcp://*:5556"
+    )
+    outputs.add_argument(
+        "--mqtt", metavar="HOST[:PORT]", help="publish to an MQTT broker (port 1883)"
+    )
+    outputs.add_argument(
+        "--mqtt-topic",
+        metavar="PREFIX",
+        default="kdamc",
+        help="topics are PREFIX/decision and so on (default %(default)s)",
+    )
+    outputs.add_argument(
+        "--metrics", metavar="[HOST:]PORT", help="serve /metrics for Prometheus while it runs"
+    )
     return parser
 
 
@@ -194,7 +221,9 @@ def plan(args: argparse.Namespace, source: Source, model: Any) -> FrontEndPlan:
 
 def check_outputs(args: argparse.Namespace, source: Source) -> None:
     """Refuse to overwrite what is being read, or to write two things into one file."""
-    outputs = [path for path in (args.json, args.sigmf) if path is not None]
+    outputs = [path for path in (args.json, args.sigmf, args.report) if path is not None]
+    if args.record is not None:
+        outputs += recording_paths(args.record)
     taken = [path.resolve() for path in source.files]
     for path in outputs:
         if path.resolve() in taken:
@@ -244,22 +273,18 @@ def run(args: argparse.Namespace) -> int:
             **explicit,
         )
 
-    # The console is made first, since it may refuse, and told last, since it may go away.
-    reports: list[Any] = []
-    refresh: Callable[[], None] = lambda: None  # noqa: E731
-    if not args.quiet and sys.stdout.isatty():
-        console = LiveConsole(f"{source.name}, {model.name}")
-        refresh = console.refresh
-        reports.append(console)
-    elif not args.quiet:
-        reports.append(PlainConsole())
-    if args.sigmf is not None:
-        reports.insert(0, SigmfReport(args.sigmf, source, annotation_width(args, front_end)))
-    if args.json is not None:
-        reports.insert(0, JsonReport(args.json))
+    reports, taps, refresh = open_reports(args, source, model.name, front_end)
     summary = Summary(source.name, model.name, source.segments[0].sample_rate, gate_db)
     receiver = Receiver(
-        source, segments, front_end, make_classifier, reports, summary, args.throttle, refresh
+        source,
+        segments,
+        front_end,
+        make_classifier,
+        reports,
+        summary,
+        args.throttle,
+        refresh,
+        taps,
     )
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: receiver.stop())
@@ -277,6 +302,43 @@ def run(args: argparse.Namespace) -> int:
             os._exit(FAILED)
         return FAILED
     return 0
+
+
+def open_reports(
+    args: argparse.Namespace, source: Source, model: str, front_end: FrontEndPlan
+) -> tuple[list[Report], list[Tap], Callable[[], None]]:
+    """Reports in the order in which they are told, taps, and what redraws the console.
+
+    What may refuse comes first, what leaves a file last.  Raises InputError.
+    """
+    width = annotation_width(args, front_end)
+    console: LiveConsole | PlainConsole | None = None
+    if not args.quiet and sys.stdout.isatty():
+        console = LiveConsole(f"{source.name}, {model}")
+    elif not args.quiet:
+        console = PlainConsole()
+    network: list[Report] = []
+    files: list[Report] = []
+    taps: list[Tap] = []
+    if args.zmq_pub is not None:
+        network.append(ZmqReport(args.zmq_pub))
+    if args.metrics is not None:
+        network.append(MetricsReport(args.metrics, source.name, model))
+    if args.mqtt is not None:
+        network.append(MqttReport(args.mqtt, args.mqtt_topic))
+    for option, kind in (("report", WaterfallReport), ("record", RecordReport)):
+        path = getattr(args, option)
+        if path is not None:
+            tap = kind(path, source, width)
+            taps.append(tap)
+            files.insert(0, tap)
+    if args.sigmf is not None:
+        files.insert(0, SigmfReport(args.sigmf, source, width))
+    if args.json is not None:
+        files.insert(0, JsonReport(args.json))
+    # The console is told last, since it may go away.
+    reports = [*files, *network, *([] if console is None else [console])]
+    return reports, taps, (lambda: None) if console is None else console.refresh
 
 
 def annotation_width(args: argparse.Namespace, front_end: FrontEndPlan) -> float:

@@ -15,15 +15,15 @@ def is_writable(path: Path) -> bool:
     return path.parent.is_dir() and os.access(path.parent, os.W_OK) and not path.is_dir()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write ``text``; an older file is replaced only when the new one is complete.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write text or bytes; an older file is replaced only when the new one is complete.
 
     Raises OSError.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
