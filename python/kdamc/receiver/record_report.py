@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -25,6 +26,11 @@ from .sigmf_report import AnnotationFile
 from .sources import Source
 
 _GENERATOR = "gr-kdamc amc_rx"
+#: Pieces smaller than this are waited for a little, so that few calls write much; in samples.
+_PIECE = 1 << 14
+_NAP_S = 0.005
+#: The scheduler sizes the buffer before a block by its history: room for what comes meanwhile.
+_HISTORY = 1 << 17
 #: Times before this one count from the start of a source, seconds since 1970.
 _EPOCH_S = 1e8
 
@@ -84,6 +90,7 @@ class RecordSink(gr.sync_block):
     ):
         item = np.complex64 if is_complex else np.float32
         gr.sync_block.__init__(self, "record_sink", [item], [])
+        self.set_history(_HISTORY)
         self.error: BaseException | None = None
         self._file = file
         self._segment = segment
@@ -91,13 +98,15 @@ class RecordSink(gr.sync_block):
 
     def work(self, input_items: list[np.ndarray], output_items: list[np.ndarray]) -> int:
         """Write what is there."""
-        samples = input_items[0]
+        samples = input_items[0][_HISTORY - 1 :]
         try:
             self._look_at_tags(len(samples))
             self._file.write(samples)
         except BaseException as error:
             self.error = error
             return WORK_DONE
+        if len(samples) < _PIECE:
+            time.sleep(_NAP_S)
         return len(samples)
 
     def _look_at_tags(self, count: int) -> None:
@@ -160,7 +169,9 @@ class RecordReport:
         chain: list[gr.basic_block] = [samples]
         if segment.count is not None:
             chain.append(blocks.head(self._item_bytes, segment.count))
-        graph.connect(*chain, self._sink)
+        # The copy has the large buffer that the sink asks for, rather than the source, where it
+        # would delay decisions.
+        graph.connect(*chain, blocks.copy(self._item_bytes), self._sink)
 
     def decision(self, record: DecisionRecord) -> None:
         """Keep a decision as an annotation."""

@@ -34,7 +34,9 @@ _BINS = (64, 1024)
 _MIN_ROWS_A_SECOND = 50
 #: Rows a second that an endless source gives Python; transforms a second, more are left out.
 _ROWS_A_SECOND = 20
-_TRANSFORMS_A_SECOND = 2000
+_TRANSFORMS_A_SECOND = 500
+#: Vectors that are skipped before they are made.
+_MAX_SKIP = 4
 #: Boxes are kept in one list up to this length, then only the larger half of them.
 _MAX_BOXES = 2000
 #: Decisions apart by less than this share of their length are one box.
@@ -175,9 +177,13 @@ class WaterfallReport:
             chain.append(blocks.float_to_complex(1))
         if segment.count is not None:
             chain.append(blocks.head(gr.sizeof_gr_complex, segment.count))
+        skipping, kept_of_those = _split(kept)
+        if skipping > 1:
+            item = gr.sizeof_gr_complex
+            chain.append(blocks.keep_m_in_n(item, bins, bins * skipping, 0))
         chain.append(blocks.stream_to_vector(gr.sizeof_gr_complex, bins))
-        if kept > 1:
-            chain.append(blocks.keep_one_in_n(bins * gr.sizeof_gr_complex, kept))
+        if kept_of_those > 1:
+            chain.append(blocks.keep_one_in_n(bins * gr.sizeof_gr_complex, kept_of_those))
         window = fft.window.blackmanharris(bins)
         chain.append(fft.fft_vcc(bins, True, window, True, 1))
         chain.append(blocks.complex_to_mag_squared(bins))
@@ -383,4 +389,14 @@ def _resolution(segments: list[Segment], segment: Segment) -> tuple[int, int, in
     bins = 1 << math.floor(math.log2(min(max(fitting, _BINS[0]), _BINS[1])))
     transforms = max(1, round(samples / bins))
     kept = min(transforms, max(1, round(rate / bins / _TRANSFORMS_A_SECOND)))
+    kept = math.prod(_split(kept))
     return bins, kept, max(1, transforms // kept)
+
+
+def _split(kept: int) -> tuple[int, int]:
+    """``kept`` as a product: samples are skipped cheapest before they are vectors.
+
+    What is skipped at once must fit into the smallest buffer.
+    """
+    skipping = min(kept, _MAX_SKIP)
+    return skipping, kept // skipping
