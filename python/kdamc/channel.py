@@ -166,6 +166,10 @@ class Channel:
         self._kernel.gate_power = gate_power
         self._gate_power = gate_power
 
+    def set_on_frames(self, on_frames: Callable[[FrameBatch], None] | None) -> None:
+        """Who is told of every frame from now on, if anyone."""
+        self._on_frames = on_frames
+
     def begin(self) -> None:
         """Start anew at sample 0, back in the engine if the channel had left it."""
         self.settled = 0
@@ -260,8 +264,9 @@ class Channel:
                 row, first = end, after
             if rows > row:
                 done += maker.withheld(rows - row)
-        if self._on_frames is not None and outputs is not None:
-            self._on_frames(
+        on_frames = self._on_frames  # another thread may change it meanwhile
+        if on_frames is not None and outputs is not None:
+            on_frames(
                 FrameBatch(
                     maker.model,
                     chunk.segment,

@@ -34,6 +34,21 @@ _PAUSE_S = 0.01
 
 _CLASSES = pmt.intern("classes")
 
+#: What may change while the block runs: each has a ``set_`` method, and is a key of commands.
+LIVE_SETTINGS = (
+    "model",
+    "sample_rate",
+    "rx_freq",
+    "hop",
+    "gate_db",
+    "decision_frames",
+    "decision_interval",
+    "unknown_threshold",
+    "publish_frames",
+    "stats_interval",
+    "tag_deadline",
+)
+
 # Samples that may wait to be copied out before more are read.
 _BACKLOG = 1 << 16
 
@@ -50,9 +65,8 @@ class kd_amc_classifier(Guarded, gr.basic_block):
     under way when the input ends leave only if its last sample has an ``eos`` tag.
 
     Message ports: ``iq`` takes c32vector PDUs (``rx_freq``, ``sample_rate``, ``rx_time``), each
-    a segment of its own; ``command`` takes a dictionary or a pair of ``model``, ``gate_db``,
-    ``hop``, ``decision_frames``, ``decision_interval``, ``unknown_threshold``.  ``decisions``
-    gives a PDU a decision (payload: the fused posterior, in the order of ``classes``, a comma-
+    a segment of its own; ``command`` takes a dictionary or a pair of :data:`LIVE_SETTINGS`, each
+    of which also has a ``set_`` method.  ``decisions`` gives a PDU a decision (payload: the fused posterior, in the order of ``classes``, a comma-
     separated string in its metadata), ``frames`` a PDU a batch of frames if
     ``publish_frames``, ``stats`` a dictionary every ``stats_interval`` seconds.
 
@@ -116,8 +130,6 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         )
         if mode not in _HISTORY:
             raise ValueError(f"mode must be {' or '.join(_HISTORY)}, not {mode!r}")
-        if not (np.isfinite(sample_rate) and sample_rate > 0):
-            raise ValueError(f"sample_rate must be over 0, not {sample_rate}")
         self._live = mode == "live"
         self._past = _HISTORY[mode] - 1  # old samples before the new ones in every call
         self._explicit = {
@@ -136,11 +148,13 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         )
         self._hop = _checked_hop(hop)
         self._gate_power = _gate_power(gate_db)
-        self._tag_deadline = _checked_seconds("tag_deadline", tag_deadline)
+        self._tag_deadline = _checked_deadline(tag_deadline)
         self._publish_frames = publish_frames
-        self._stats_interval = _checked_seconds("stats_interval", stats_interval)
+        self._stats_interval = _checked_stats_interval(stats_interval)
         self._on_decision = on_decision
-        self._first_segment = Segment(float(rx_freq), float(sample_rate), _time(rx_time), 0)
+        self._first_segment = Segment(
+            _checked_freq(rx_freq), _checked_rate(sample_rate), _time(rx_time), 0
+        )
         self._segment = self._first_segment
 
         # Of every model in use so far: a decision may leave after its model was replaced.
@@ -182,41 +196,45 @@ class kd_amc_classifier(Guarded, gr.basic_block):
 
     def set_hop(self, hop: int) -> bool:
         """Samples between frame starts; 0: the frame length."""
-        try:
-            return self._ask("hop", _checked_hop(hop))
-        except ValueError as error:
-            return self._refuse("hop", error)
+        return self._change("hop", hop, _checked_hop)
 
     def set_gate_db(self, gate_db: float) -> bool:
         """Mean power of a frame, dB over 1, under which it is withheld."""
-        try:
-            return self._ask("gate_power", _gate_power(gate_db))
-        except ValueError as error:
-            return self._refuse("gate_db", error)
+        return self._change("gate_db", gate_db, _gate_power)
+
+    def set_rx_freq(self, rx_freq: float) -> bool:
+        """In Hz, from the next sample on, until a tag says otherwise."""
+        return self._change("rx_freq", rx_freq, _checked_freq)
+
+    def set_sample_rate(self, sample_rate: float) -> bool:
+        """In Hz, from the next sample on, until a tag says otherwise."""
+        return self._change("sample_rate", sample_rate, _checked_rate)
+
+    def set_publish_frames(self, publish_frames: bool) -> bool:
+        """Whether every frame is published on ``frames``."""
+        return self._change("publish_frames", publish_frames, bool)
 
     def set_decision_frames(self, decision_frames: int) -> bool:
         """Frames fused into one decision; holds from the decision under way."""
-        try:
-            self._settings.decision_frames = _checked_frames(decision_frames)
-        except ValueError as error:
-            return self._refuse("decision_frames", error)
-        return True
+        return self._change("decision_frames", decision_frames, _checked_frames, self._settings)
 
     def set_decision_interval(self, decision_interval: float) -> bool:
         """Seconds after which a decision ends anyway; 0: never."""
-        try:
-            self._settings.decision_interval = _checked_interval(decision_interval)
-        except ValueError as error:
-            return self._refuse("decision_interval", error)
-        return True
+        return self._change(
+            "decision_interval", decision_interval, _checked_interval, self._settings
+        )
 
     def set_unknown_threshold(self, unknown_threshold: float) -> bool:
         """Below 0: the model's own."""
-        try:
-            self._settings.unknown_threshold = _threshold(unknown_threshold)
-        except ValueError as error:
-            return self._refuse("unknown_threshold", error)
-        return True
+        return self._change("unknown_threshold", unknown_threshold, _threshold, self._settings)
+
+    def set_tag_deadline(self, tag_deadline: float) -> bool:
+        """Live, seconds after which the stream output goes on untagged."""
+        return self._change("_tag_deadline", tag_deadline, _checked_deadline, self)
+
+    def set_stats_interval(self, stats_interval: float) -> bool:
+        """Seconds between ``stats`` messages; 0: none."""
+        return self._change("_stats_interval", stats_interval, _checked_stats_interval, self)
 
     def model(self) -> str:
         """Name of the model in use."""
@@ -387,14 +405,7 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         except Exception:
             self._refuse("command", ValueError("neither a dictionary nor a pair"))
             return
-        setters = {
-            "model": self.set_model,
-            "hop": self.set_hop,
-            "gate_db": self.set_gate_db,
-            "decision_frames": self.set_decision_frames,
-            "decision_interval": self.set_decision_interval,
-            "unknown_threshold": self.set_unknown_threshold,
-        }
+        setters = {name: getattr(self, f"set_{name}") for name in LIVE_SETTINGS}
         for key, value in items.items():
             setter = setters.get(str(key))
             if setter is None:
@@ -422,9 +433,27 @@ class kd_amc_classifier(Guarded, gr.basic_block):
             hop=self._hop,
             gate_power=self._gate_power,
             on_decisions=on_decisions,
-            on_frames=self._take_frames if self._publish_frames else None,
+            on_frames=self._frames_callback(),
             on_error=self.fail,
         )
+
+    def _frames_callback(self) -> Callable[[FrameBatch], None] | None:
+        return self._take_frames if self._publish_frames else None
+
+    def _change(
+        self, name: str, value: Any, check: Callable[[Any], Any], at_once: Any = None
+    ) -> bool:
+        """Check a setting; make it that attribute ``at_once``, or ask for it."""
+        try:
+            checked = check(value)
+        except ValueError as error:
+            return self._refuse(name.strip("_"), error)
+        except TypeError:
+            return self._refuse(name.strip("_"), ValueError(f"not a number: {value!r:.80}"))
+        if at_once is None:
+            return self._ask(name, checked)
+        setattr(at_once, name, checked)
+        return True
 
     def _ask(self, what: str, value: Any) -> bool:
         with self._asked_lock:
@@ -437,14 +466,24 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         with self._asked_lock:
             asked, self._asked = self._asked, {}
         self._hop = asked.get("hop", self._hop)
-        self._gate_power = asked.get("gate_power", self._gate_power)
+        self._gate_power = asked.get("gate_db", self._gate_power)
+        self._publish_frames = asked.get("publish_frames", self._publish_frames)
+        place = {
+            field: asked[name]
+            for name, field in (("rx_freq", "freq_hz"), ("sample_rate", "sample_rate"))
+            if name in asked
+        }
+        self._first_segment = replace(self._first_segment, **place)
+        self._segment = metadata.moved(self._segment, self._stream.position, **place)
         for channel in (self._stream, self._pdus):
             if channel is None:
                 continue
             if "hop" in asked:
                 channel.set_hop(self._hop)
-            if "gate_power" in asked:
+            if "gate_db" in asked:
                 channel.set_gate_power(self._gate_power)
+            if "publish_frames" in asked:
+                channel.set_on_frames(self._frames_callback())
             if "engine" in asked:
                 channel.use(asked["engine"])
 
@@ -518,6 +557,26 @@ def _checked_seconds(name: str, seconds: float) -> float:
 
 def _checked_interval(seconds: float) -> float:
     return _checked_seconds("decision_interval", seconds)
+
+
+def _checked_deadline(seconds: float) -> float:
+    return _checked_seconds("tag_deadline", seconds)
+
+
+def _checked_stats_interval(seconds: float) -> float:
+    return _checked_seconds("stats_interval", seconds)
+
+
+def _checked_rate(sample_rate: float) -> float:
+    if not (np.isfinite(sample_rate) and sample_rate > 0):
+        raise ValueError(f"sample_rate must be over 0, not {sample_rate}")
+    return float(sample_rate)
+
+
+def _checked_freq(rx_freq: float) -> float:
+    if not np.isfinite(rx_freq):
+        raise ValueError(f"rx_freq must be a finite number, not {rx_freq}")
+    return float(rx_freq)
 
 
 def _gate_power(gate_db: float) -> float:

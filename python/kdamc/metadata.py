@@ -161,13 +161,11 @@ def after_tag(segment: Segment, key: Any, value: Any, sample: int) -> Segment:
     continues the old clock within half a sample does not.
     """
     if pmt.eqv(key, TAG_FREQ):
-        freq = read_number(value, segment.freq_hz)
-        if freq != segment.freq_hz:
-            return _moved(segment, sample, freq_hz=freq)
+        return moved(segment, sample, freq_hz=read_number(value, segment.freq_hz))
     elif pmt.eqv(key, TAG_RATE):
         rate = read_number(value, segment.sample_rate)
-        if rate > 0 and rate != segment.sample_rate:
-            return _moved(segment, sample, sample_rate=rate)
+        if rate > 0:
+            return moved(segment, sample, sample_rate=rate)
     elif pmt.eqv(key, TAG_TIME):
         time = read_time(value)
         if time is None:
@@ -180,6 +178,11 @@ def after_tag(segment: Segment, key: Any, value: Any, sample: int) -> Segment:
     return segment
 
 
-def _moved(segment: Segment, sample: int, **changes: float) -> Segment:
-    """A change of frequency or rate; the clock goes on."""
+def moved(segment: Segment, sample: int, **changes: float) -> Segment:
+    """Another frequency or rate from ``sample`` on; the clock goes on.
+
+    The same object if nothing changes.
+    """
+    if all(getattr(segment, name) == value for name, value in changes.items()):
+        return segment
     return replace(segment, time=segment.time_of(sample), time_at=sample, **changes)

@@ -373,6 +373,44 @@ class qa_kd_amc_classifier(gr_unittest.TestCase):
         for key in ("frames_in", "gated", "dropped", "latency_p50_ms", "latency_p99_ms"):
             self.assertIn(key, counted)
 
+    def test_a_change_of_place_parts_decisions_and_loses_no_sample(self):
+        decisions = []
+        block = kd_amc_classifier(
+            self.path, mode="offline", sample_rate=1e3, rx_freq=5.0, rx_time=10.0,
+            decision_frames=7, decision_interval=0, stats_interval=0, on_decision=decisions.append,
+        )  # fmt: skip
+        asked = []
+
+        class Tuner(ChunkedSource):
+            def work(self, input_items, output_items):
+                if decisions and not asked:
+                    asked.extend((block.set_rx_freq(6.0), block.set_sample_rate(2e3)))
+                    asked.extend((block.set_publish_frames(True), block.set_stats_interval(1e-9)))
+                    asked.extend((block.set_rx_freq(float("nan")), block.set_sample_rate("fast")))
+                return ChunkedSource.work(self, input_items, output_items)
+
+        # More than the buffers hold, so that the end is read after the change.
+        source = Tuner(axis_signal("I" * 40000, L), (4000,))
+        store = blocks.message_debug()
+        tb = gr.top_block()
+        tb.connect(source, block)
+        for port in ("frames", "stats"):
+            tb.msg_connect(block, port, store, "store")
+        tb.run()
+        self.assertIsNone(block.error)
+        self.assertEqual(asked, [True, True, True, True, False, False])
+        places = [(d.freq_hz, d.sample_rate) for d in decisions]
+        self.assertEqual(sorted(set(places)), [(5.0, 1e3), (6.0, 2e3)])
+        self.assertEqual(places, sorted(places))
+        changed = decisions[places.index((6.0, 2e3))]
+        # The clock goes on at the old rate up to the change.
+        self.assertAlmostEqual(changed.time, 10 + changed.sample_start / 1e3, places=6)
+        told = [store.get_message(i) for i in range(store.num_messages())]
+        frames = [m for m in told if pmt.is_pair(m) and pmt.is_f32vector(pmt.cdr(m))]
+        stats = [pmt.to_python(m) for m in told if pmt.is_dict(m) and m not in frames]
+        self.assertTrue(frames)
+        self.assertTrue(any("classified" in m for m in stats))
+
     def test_changing_the_model_offline_loses_no_sample(self):
         test = self
         other = write_model(self.dir / "other.onnx", L)
@@ -526,6 +564,9 @@ class qa_kd_amc_classifier(gr_unittest.TestCase):
                 block.set_hop(1e20),
                 block.set_decision_frames(float("inf")),
                 block.set_unknown_threshold(float("nan")),
+                block.set_unknown_threshold("none"),
+                block.set_gate_db(None),
+                block.set_tag_deadline(-1.0),
                 block.set_model("~nobody_of_that_name/x"),
                 block.set_model("x" * 5000),
             ):
