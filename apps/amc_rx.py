@@ -266,7 +266,7 @@ def run(args: argparse.Namespace) -> int:
             decision_interval=args.decision_interval,
             gate_db=gate_db,
             unknown_threshold=-1.0 if args.unknown_threshold is None else args.unknown_threshold,
-            mode="live" if args.throttle else "offline",
+            mode="live" if args.throttle or source.is_live else "offline",
             rx_freq=segment.freq_hz,
             rx_time=segment.time,
             on_decision=on_decision,
@@ -285,9 +285,11 @@ def run(args: argparse.Namespace) -> int:
         args.throttle,
         refresh,
         taps,
+        bool(args.reconnect),
     )
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: receiver.stop())
+    status = 0
     try:
         receiver.run()
     except BrokenPipeError:
@@ -297,11 +299,12 @@ def run(args: argparse.Namespace) -> int:
     except Exception as error:
         logging.debug("run failed", exc_info=True)
         print(f"{PROGRAM}: error: {one_line(error)}", file=sys.stderr)
-        if receiver.is_stuck:
-            sys.stdout.flush()
-            os._exit(FAILED)
-        return FAILED
-    return 0
+        status = FAILED
+    if receiver.is_stuck:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def open_reports(

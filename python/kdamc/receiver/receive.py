@@ -12,12 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+import pmt
 from gnuradio import blocks, gr
 
+from .. import metadata
+from .errors import InputError
 from .front_end import FrontEnd, FrontEndPlan
 from .records import SCHEMA_VERSION, DecisionLike, DecisionRecord, SignalRecord, Summary
 from .segments import Segment
-from .sources import Source
+from .sources import LiveSource, Source
+from .stream_monitor import StreamMonitor
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +30,18 @@ _STATS_S = 1.0
 #: Told to end, a flowgraph that has failed gets this long, and one in order that long.
 _FAILED_PATIENCE_S = 1.0
 _PATIENCE_S = 15.0
+#: A flowgraph whose radio is lost may sit in its driver for ever.
+_LOST_PATIENCE_S = 3.0
+#: Pauses between attempts to open a lost radio again, seconds.
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
 #: GNU Radio counts the parts of a joined stream in 32 bits.
 _MAX_JOIN = (1 << 31) - 1
 _COUNTERS = ("frames_in", "classified", "gated", "refused", "dropped")
+
+
+class DeviceLostError(RuntimeError):
+    """A live source gave no more samples, and was not to be, or could not be, opened again."""
 
 
 class Classifier(Protocol):
@@ -83,7 +96,8 @@ class Receiver:
     (or shortened ones) to run; ``refresh`` is called some ten times a second; ``taps`` get the
     samples as the source gives them.
     Every segment gets a flowgraph of its own, because samples across a change of frequency or a
-    gap belong together in no filter and no frame.
+    gap belong together in no filter and no frame.  A live source that ends, or gives no sample
+    for a while, is lost: with ``reconnect`` it is opened again, which begins a segment.
     """
 
     def __init__(
@@ -97,6 +111,7 @@ class Receiver:
         throttle: bool = False,
         refresh: Callable[[], None] = lambda: None,
         taps: Sequence[Tap] = (),
+        reconnect: bool = False,
     ):
         self._source = source
         self._segments = segments
@@ -107,6 +122,12 @@ class Receiver:
         self._throttle = throttle
         self._refresh = refresh
         self._taps = taps
+        self._reconnect = reconnect
+        self._monitor: StreamMonitor | None = None
+        # Of monitors before this one: gaps, samples that they lack, samples that came.
+        self._live_before = (0, 0, 0)
+        # Flowgraphs that did not end, which must not be destroyed.
+        self._stuck: list[gr.top_block] = []
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
@@ -120,18 +141,24 @@ class Receiver:
     def run(self) -> None:
         """Run to the end, then write the summary.
 
-        Raises what the flowgraph or a report raised; the other reports are written all the same.
+        Raises what the flowgraph or a report raised, or :class:`DeviceLostError`; the other reports
+        are written all the same.
         """
         started = time.monotonic()
         try:
-            for segment in self._segments:
-                if self._stopping.is_set():
-                    break
-                self._run_segment(segment, started)
+            if isinstance(self._source, LiveSource):
+                self._run_live(self._source, self._segments[0], started)
+            else:
+                for segment in self._segments:
+                    if self._stopping.is_set():
+                        break
+                    self._run_segment(segment, started)
         except BaseException as error:
             self._fail(error)
         self._summary.elapsed_s = time.monotonic() - started
-        if self._failure is not None:
+        if isinstance(self._failure, DeviceLostError):
+            self._summary.ended = "device lost"
+        elif self._failure is not None:
             self._summary.ended = "error"
         elif self._stopping.is_set():
             self._summary.ended = "interrupted"
@@ -161,15 +188,55 @@ class Receiver:
                 self._failure = error
         self._stopping.set()
 
-    def _run_segment(self, segment: Segment, started: float) -> None:
+    def _run_live(self, source: LiveSource, segment: Segment, started: float) -> None:
+        """Run a live source until it has given what ``segment`` asks, or is lost."""
+        pause = _FIRST_PAUSE_S
+        asked = segment.count
+        while True:
+            whole, part = divmod(time.time(), 1.0)
+            segment = replace(segment, time=(int(whole), part))
+            try:
+                loss = self._run_segment(segment, started)
+            except InputError as error:
+                if not self._summary.reconnects:
+                    raise
+                log.info("%s", error)
+                loss = str(error)
+            received = 0 if self._monitor is None else self._monitor.received
+            self._forget_monitor()
+            if loss is None or self._stopping.is_set():
+                return
+            if not self._reconnect:
+                raise DeviceLostError(f"{source.name}: device lost: {loss}")
+            pause = _FIRST_PAUSE_S if received else min(2 * pause, _LONGEST_PAUSE_S)
+            left = None
+            if asked is not None:
+                # Time goes on while there are no samples.
+                seconds = asked / segment.sample_rate - (time.monotonic() - started)
+                left = round((seconds - pause) * segment.sample_rate)
+                pause = max(0.0, min(pause, seconds))
+            end = time.monotonic() + pause
+            while not self._stopping.wait(_POLL_S) and time.monotonic() < end:
+                self._refresh()
+            if self._stopping.is_set() or (left is not None and left <= 0):
+                return
+            segment = replace(segment, start=segment.start + received, count=left)
+            self._summary.reconnects += 1
+
+    def _run_segment(self, segment: Segment, started: float) -> str | None:
+        """Run a flowgraph; why it ended if the source was lost, else None."""
         graph = gr.top_block("amc_rx")
         at_classifier = replace(
             segment,
             sample_rate=self._plan.output_rate,
             freq_hz=segment.freq_hz + self._plan.tune_hz,
         )
+        monitor = None
+        if self._source.is_live:
+            monitor = StreamMonitor(segment, self._source.reports_overflows)
+        self._monitor = monitor
         classifier = self._make_classifier(
-            at_classifier, lambda decision: self._on_decision(segment, decision)
+            at_classifier, lambda decision: self._on_decision(segment, monitor, decision)
         )
         self._assemble(graph, segment, classifier)
         finished = threading.Event()
@@ -186,18 +253,23 @@ class Receiver:
         # A daemon: a flowgraph that never ends must not keep the process.
         threading.Thread(target=wait_for_end, name="flowgraph", daemon=True).start()
         told_to_stop: float | None = None
+        loss: str | None = None
+        opened = time.monotonic()
         next_stats = time.monotonic() + _STATS_S
         while not finished.wait(_POLL_S):
             self._look_for_errors(classifier)
             now = time.monotonic()
-            if self._stopping.is_set():
+            if loss is None and told_to_stop is None:
+                loss = self._silence(opened, now)
+            if self._stopping.is_set() or loss is not None:
                 if told_to_stop is None:
                     told_to_stop = now
                     graph.stop()
-                patience = _PATIENCE_S if self._failure is None else _FAILED_PATIENCE_S
-                if now > told_to_stop + patience:
+                if now > told_to_stop + self._patience(loss):
                     self.is_stuck = True
-                    self._fail(TimeoutError("the flowgraph did not end"))
+                    self._stuck.append(graph)
+                    if loss is None:
+                        self._fail(TimeoutError("the flowgraph did not end"))
                     break
             if now >= next_stats:
                 next_stats = now + _STATS_S
@@ -211,10 +283,52 @@ class Receiver:
             signal_before + classifier.nitems_read(0) / self._plan.output_rate
         )
         self._report_stats(stats, time.monotonic() - started)
+        if loss is None and self._monitor is not None and not self._stopping.is_set():
+            received = self._monitor.received
+            if segment.count is None or received < segment.count:
+                loss = f"it ended after {received:,} samples"
+        return loss
+
+    def _patience(self, loss: str | None) -> float:
+        if loss is not None:
+            return _LOST_PATIENCE_S
+        return _PATIENCE_S if self._failure is None else _FAILED_PATIENCE_S
+
+    def _silence(self, opened: float, now: float) -> str | None:
+        """Why a live source counts as lost, if it gives no more samples."""
+        if self._monitor is None:
+            return None
+        last = self._monitor.last_arrival
+        limit = self._source.lost_after_s
+        if now - (opened if last is None else last) <= limit:
+            return None
+        return f"no sample{'' if last is None else ' more'} in {limit:g} s"
+
+    def _live_stats(self) -> dict[str, Any]:
+        """Counters of a live source, over all its segments."""
+        gaps, lost, received = self._live_before
+        if self._monitor is not None:
+            gaps += self._monitor.overflows
+            lost += self._monitor.lost
+            received += self._monitor.received
+        return {
+            "overflows": gaps,
+            "samples_lost": lost,
+            "inferred": not self._source.reports_overflows,
+            "samples_received": received,
+            "reconnects": self._summary.reconnects,
+            **self._source.counters(),
+        }
+
+    def _forget_monitor(self) -> None:
+        found = self._live_stats()
+        self._live_before = (found["overflows"], found["samples_lost"], found["samples_received"])
+        self._monitor = None
+        self._summary.live = found
 
     def _look_for_errors(self, classifier: Classifier) -> None:
-        for part in (classifier, *self._taps):
-            if part.error is not None:
+        for part in (classifier, self._monitor, *self._taps):
+            if part is not None and part.error is not None:
                 self._fail(part.error)
 
     def _unsent(self) -> int:
@@ -230,6 +344,8 @@ class Receiver:
             graph.connect(last, block)
             last = block
 
+        if self._monitor is not None:
+            then(self._monitor)
         if self._throttle:
             then(blocks.throttle(item, segment.sample_rate))
         for tap in self._taps:
@@ -243,23 +359,32 @@ class Receiver:
         if count is not None:
             then(blocks.head(item, count))
         if not plan.is_transparent:
+            if self._monitor is not None:
+                # Behind the front end rate and frequency are others than their tags say.
+                for key in (metadata.TAG_RATE, metadata.TAG_FREQ):
+                    tag_gate = blocks.tag_gate(item)
+                    tag_gate.set_single_key(pmt.symbol_to_string(key))
+                    then(tag_gate)
             then(FrontEnd(plan))
             if segment.count is not None:
                 then(blocks.head(gr.sizeof_gr_complex, plan.output_count(segment.count)))
         then(classifier)
 
-    def _on_decision(self, segment: Segment, decision: DecisionLike) -> None:
+    def _on_decision(
+        self, segment: Segment, monitor: StreamMonitor | None, decision: DecisionLike
+    ) -> None:
         try:
             first, count = self._plan.source_range(
                 decision.sample_start, decision.sample_count, segment.count
             )
             start = segment.start + first
+            clock = segment if monitor is None else monitor
             record = DecisionRecord(
                 label=decision.label,
                 confidence=float(decision.confidence),
                 entropy=float(decision.entropy),
                 snr_db=None if decision.snr_db is None else float(decision.snr_db),
-                time=segment.seconds_at(start),
+                time=clock.seconds_at(start),
                 sample_start=start,
                 sample_count=count,
                 freq_hz=segment.freq_hz + self._plan.tune_hz,
@@ -282,6 +407,7 @@ class Receiver:
             "schema": SCHEMA_VERSION,
             "elapsed_s": elapsed_s,
             **stats,
+            **(self._live_stats() if self._source.is_live else {}),
             "unsent": self._unsent(),
         }
         try:

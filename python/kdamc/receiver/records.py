@@ -234,6 +234,9 @@ class Summary:
     right: int = 0
     judged: int = 0
     ended: str = "end of input"
+    #: How often a lost live source was opened again, and a live source's counters at the end.
+    reconnects: int = 0
+    live: Mapping[str, Any] = field(default_factory=dict)
     #: Records that a network output could not get rid of in time.
     unsent: int = 0
 
@@ -298,6 +301,7 @@ class Summary:
             "elapsed_s": self.elapsed_s,
             "real_time_factor": self.real_time_factor,
             "unsent": self.unsent,
+            **self.live,
             "ended": self.ended,
         }
         if self.judged:
