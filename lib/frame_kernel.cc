@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-3.0-or-later
  */
 
+#include "vectors.h"
 #include <gnuradio/kdamc/frame_kernel.h>
 #include <algorithm>
 #include <cmath>
@@ -11,20 +12,6 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
-
-// One clone for each instruction set, chosen when the library loads: vectors of 16 floats
-// become one AVX-512, two AVX2 or four SSE operations.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__)
-#define KDAMC_CLONES \
-    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define KDAMC_CLONES
-#endif
-#define KDAMC_INLINE __attribute__((always_inline)) inline
-// The warning is about passing vectors between functions; these are always inlined.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wpsabi"
-#endif
 
 namespace gr {
 namespace kdamc {
@@ -34,11 +21,6 @@ constexpr size_t MAX_FRAME_LEN = size_t(1) << 20;
 constexpr float NO_ESTIMATE = std::numeric_limits<float>::quiet_NaN();
 // Below this energy 1/rms leaves float32; it lies 300 dB under full scale.
 constexpr float SILENT_ENERGY = 1e-30f;
-
-constexpr size_t LANES = 16; // floats in a vector: 8 complex samples
-typedef float vec16 __attribute__((vector_size(LANES * sizeof(float))));
-typedef float vec8 __attribute__((vector_size(8 * sizeof(float))));
-typedef float vec4 __attribute__((vector_size(4 * sizeof(float))));
 
 // Noise is measured on 8 outputs of the difference filters in each 64 samples.
 constexpr size_t NOISE_RUN = 8;
@@ -53,29 +35,6 @@ constexpr float SNR_STANDARD_ERROR = 4.7f;
 // 99.9 % quantile for white noise, times 1/sqrt(outputs).
 constexpr float WHITE_ALLOWANCE = 0.1f;
 constexpr float WHITE_QUANTILE = 1.1f;
-
-// Plain vector loads would need alignment; a frame starts at any sample.
-KDAMC_INLINE vec16 load(const float* p)
-{
-    vec16 v;
-    std::memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-KDAMC_INLINE void store(float* p, const vec16& v) { std::memcpy(p, &v, sizeof(v)); }
-
-KDAMC_INLINE float sum(const vec16& v)
-{
-    vec8 lo, hi;
-    std::memcpy(&lo, &v, sizeof(lo));
-    std::memcpy(&hi, reinterpret_cast<const char*>(&v) + sizeof(lo), sizeof(hi));
-    const vec8 half = lo + hi;
-    vec4 a, b;
-    std::memcpy(&a, &half, sizeof(a));
-    std::memcpy(&b, reinterpret_cast<const char*>(&half) + sizeof(a), sizeof(b));
-    const vec4 quarter = a + b;
-    return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
-}
 
 // Sum of the squares of n floats.
 KDAMC_INLINE float energy(const float* x, size_t n)

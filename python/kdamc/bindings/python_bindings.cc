@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: GPL-3.0-or-later
  */
 
+#include <gnuradio/kdamc/averaged_spectrum.h>
+#include <gnuradio/kdamc/extractor.h>
 #include <gnuradio/kdamc/frame_kernel.h>
 #include <gnuradio/kdamc/frame_sums.h>
 #include <initializer_list>
@@ -120,6 +122,45 @@ py::tuple sum_frames(array<float> logits,
     return py::make_tuple(sums.power, sums.noise_power, sums.frames);
 }
 
+// What both readers of streams need: `samples` is checked, `made` holds what came out.
+const sample* stream(const array<sample>& samples)
+{
+    if (samples.ndim() != 1)
+        throw std::invalid_argument("samples must be 1-D complex64");
+    return samples.data();
+}
+
+array<sample> extract(gr::kdamc::extractor& extractor, const array<sample>& samples)
+{
+    const sample* in = stream(samples);
+    const size_t n = samples.shape(0);
+    array<sample> made(py::ssize_t(extractor.room_for(n)));
+    sample* out = made.mutable_data();
+    size_t count;
+    {
+        py::gil_scoped_release release;
+        count = extractor.process(in, n, out);
+    }
+    made.resize({ py::ssize_t(count) });
+    return made;
+}
+
+array<float> spectra(gr::kdamc::averaged_spectrum& spectrum, const array<sample>& samples)
+{
+    const sample* in = stream(samples);
+    const size_t n = samples.shape(0);
+    const auto bins = py::ssize_t(spectrum.bins());
+    array<float> made({ py::ssize_t(spectrum.room_for(n)), bins });
+    float* rows = made.mutable_data();
+    size_t count;
+    {
+        py::gil_scoped_release release;
+        count = spectrum.process(in, n, rows);
+    }
+    made.resize({ py::ssize_t(count), bins });
+    return made;
+}
+
 } // namespace
 
 PYBIND11_MODULE(kdamc_python, m)
@@ -187,6 +228,59 @@ PYBIND11_MODULE(kdamc_python, m)
         .def_property("hop", &frame_kernel::hop, &frame_kernel::set_hop)
         .def_property(
             "gate_power", &frame_kernel::gate_power, &frame_kernel::set_gate_power);
+
+    using gr::kdamc::extractor;
+    py::class_<extractor>(
+        m,
+        "Extractor",
+        "Takes one signal out of a band: shifts it to 0 Hz, filters, resamples. Output\n"
+        "sample k stands for the input k * step samples after the first one; any "
+        "chunking\n"
+        "gives the same bits. One object a signal; not thread-safe.")
+        .def(py::init<double, double, double, double, double>(),
+             py::arg("sample_rate"),
+             py::arg("centre_hz"),
+             py::arg("output_rate"),
+             py::arg("bandwidth_hz"),
+             py::arg("transition_hz"),
+             "All in Hz: centre_hz becomes 0 Hz; bandwidth_hz is the two-sided pass "
+             "band;\n"
+             "transition_hz the slope on either side of it. Raises ValueError.")
+        .def("process",
+             &extract,
+             py::arg("samples").noconvert(),
+             "The next samples (complex64, 1-D); returns what comes out of them.\n"
+             "Releases the GIL.")
+        .def("restart", &extractor::restart, "The next sample is the first.")
+        .def_property_readonly(
+            "tail", &extractor::tail, "Zeros that bring out what stands for all samples.")
+        .def_property_readonly(
+            "step", &extractor::step, "Input samples between output samples.");
+
+    using gr::kdamc::averaged_spectrum;
+    py::class_<averaged_spectrum>(m,
+                                  "AveragedSpectrum",
+                                  "Power spectra of a complex64 stream, each the mean "
+                                  "over several half overlapping\n"
+                                  "Blackman-Harris windowed transforms. Bins run from "
+                                  "-1/2 to 1/2 of the sample rate;\n"
+                                  "white noise of power p reads p. Not thread-safe.")
+        .def(py::init<size_t, size_t>(),
+             py::arg("bins"),
+             py::arg("averages"),
+             "bins: of a transform, even; averages: transforms in a row. Raises "
+             "ValueError.")
+        .def(
+            "process",
+            &spectra,
+            py::arg("samples").noconvert(),
+            "The next samples (complex64, 1-D); returns the rows (n, bins) float32 that\n"
+            "they complete. Releases the GIL.")
+        .def("restart", &averaged_spectrum::restart, "Forget all samples.")
+        .def_property_readonly("row_samples",
+                               &averaged_spectrum::row_samples,
+                               "Samples between the starts of rows.")
+        .def_property_readonly("bins", &averaged_spectrum::bins);
 
     m.def("sum_frames",
           &sum_frames,
