@@ -30,11 +30,12 @@ class ZmqReport(Publisher):
         self._zmq = zmq
         endpoint = address if "://" in address else f"tcp://{address}"
         # Used by one thread after the other, never by two at once.
-        self._socket = zmq.Context.instance().socket(zmq.PUB)
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.PUB)
         try:
             self._socket.bind(endpoint)
         except (zmq.ZMQError, OSError) as error:
-            self._socket.close(0)
+            self._context.destroy(0)
             raise InputError(f"--zmq-pub {address}: {error}") from None
         self.begin()
 
@@ -49,3 +50,4 @@ class ZmqReport(Publisher):
     def close(self, deadline: float) -> None:
         """See :meth:`Publisher.close`."""
         self._socket.close(max(0, round(1e3 * (deadline - time.monotonic()))))
+        self._context.term()  # waits until the last records have left, or that long
