@@ -71,14 +71,12 @@ class accuracy_sink(Guarded, gr.basic_block):
         stats_interval: float = 1.0,
     ) -> None:
         gr.basic_block.__init__(self, name="Accuracy Sink", in_sig=None, out_sig=None)
-        if not (math.isfinite(stats_interval) and stats_interval >= 0):
-            raise ValueError(f"stats_interval must be 0 or more seconds, not {stats_interval}")
         self._json_file = Path(json_file) if os.fspath(json_file) else None
         if self._json_file is not None and not is_writable(self._json_file):
             raise ValueError(f"{self._json_file}: cannot be written")
         self._source = source
         self._model = model
-        self._stats_interval = stats_interval
+        self.set_stats_interval(stats_interval)
         self._lock = threading.Lock()
         self._clear("")
         self._stats_at = time.monotonic()
@@ -86,6 +84,12 @@ class accuracy_sink(Guarded, gr.basic_block):
         self.message_port_register_out(self._out)
         self.message_port_register_in(self._in)
         self.set_msg_handler(self._in, self._take_frames)
+
+    def set_stats_interval(self, stats_interval: float) -> None:
+        """Seconds between ``stats`` messages; 0: none.  Raises ValueError for less."""
+        if not (math.isfinite(stats_interval) and stats_interval >= 0):
+            raise ValueError(f"stats_interval must be 0 or more seconds, not {stats_interval}")
+        self._stats_interval = stats_interval
 
     def frames(self) -> int:
         """Frames counted so far."""

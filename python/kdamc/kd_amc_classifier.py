@@ -66,9 +66,10 @@ class kd_amc_classifier(Guarded, gr.basic_block):
 
     Message ports: ``iq`` takes c32vector PDUs (``rx_freq``, ``sample_rate``, ``rx_time``), each
     a segment of its own; ``command`` takes a dictionary or a pair of :data:`LIVE_SETTINGS`, each
-    of which also has a ``set_`` method.  ``decisions`` gives a PDU a decision (payload: the fused posterior, in the order of ``classes``, a comma-
-    separated string in its metadata), ``frames`` a PDU a batch of frames if
-    ``publish_frames``, ``stats`` a dictionary every ``stats_interval`` seconds.
+    of which also has a ``set_`` method.  ``decisions`` gives a PDU a decision (payload: the fused
+    posterior, in the order of ``classes``, a comma-separated string in its metadata), ``frames``
+    a PDU a batch of frames if ``publish_frames``, ``stats`` a dictionary every
+    ``stats_interval`` seconds.
 
     Args:
         model: name of an installed model, a file, or "" for the default model.

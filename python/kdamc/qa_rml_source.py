@@ -174,6 +174,29 @@ class qa_rml_source(gr_unittest.TestCase):
         self.assertLess(time.monotonic() - began, 30)
         self.assertEqual(len(sink.data()), LENGTH)
 
+    def test_pace_and_what_it_tells_change_while_it_runs(self):
+        # A frame in four minutes: only another pace brings the others.
+        slow = {"throttle": True, "sample_rate": 0.1, "tags": False, "repeat": True}
+        source = rml_source(self.path, **slow)
+        tb, sink, store = gr.top_block(), blocks.vector_sink_c(), blocks.message_debug()
+        tb.connect(source, sink)
+        tb.msg_connect(source, "pdus", store, "store")
+        tb.start()
+        while source.nitems_written(0) < LENGTH:
+            time.sleep(0.01)
+        source.set_tags(True)
+        source.set_pdus(True)
+        source.set_throttle(False)
+        while source.nitems_written(0) < FRAMES * LENGTH or not store.num_messages():
+            time.sleep(0.01)
+        tb.stop()
+        tb.wait()
+        self.assertIsNone(source.error)
+        told = [int(pmt.to_python(t.value)) for t in sink.tags()
+                if pmt.symbol_to_string(t.key) == "index"]  # fmt: skip
+        self.assertEqual(told[: FRAMES - 1], list(range(1, FRAMES)))
+        self.assertEqual(pmt.to_python(pmt.car(store.get_message(0)))["index"], 1)
+
     def test_refusals_say_why(self):
         text = self.folder / "text.h5"
         text.write_text("no data")

@@ -100,7 +100,8 @@ class rml_source(Guarded, gr.sync_block):
         self._tags = tags
         self._pdus = pdus
         self._position = 0
-        self._began = 0.0
+        # When the source began to keep its pace, and with which frame.
+        self._since: tuple[float, int] | None = None
 
         gr.sync_block.__init__(self, name="RML Source", in_sig=None, out_sig=[np.complex64])
         self.set_output_multiple(self._length)
@@ -127,6 +128,19 @@ class rml_source(Guarded, gr.sync_block):
         """In Hz."""
         return self._rate
 
+    def set_throttle(self, throttle: bool) -> None:
+        """Give samples at the sample rate from now on, or as fast as they are taken."""
+        self._throttle = throttle
+        self._since = None
+
+    def set_tags(self, tags: bool) -> None:
+        """Whether every frame that is still to come has tags."""
+        self._tags = tags
+
+    def set_pdus(self, pdus: bool) -> None:
+        """Whether every frame that is still to come is published as a PDU."""
+        self._pdus = pdus
+
     def truth(self, sample_start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What begins at the absolute samples ``sample_start (n)`` of the output.
 
@@ -147,7 +161,7 @@ class rml_source(Guarded, gr.sync_block):
     def start(self) -> bool:
         """Begin with the first frame, at sample 0, as the scheduler does at every start."""
         self._position = 0
-        self._began = time.monotonic()
+        self._since = None
         return True
 
     @guarded_work
@@ -185,9 +199,12 @@ class rml_source(Guarded, gr.sync_block):
     def _due(self) -> int:
         """Frames that may go out by now; waits a moment if there is none."""
         seconds = self._length / self._rate
+        if (since := self._since) is None:
+            since = self._since = time.monotonic(), self._position
+        began, first = since
 
         def due() -> int:
-            return int((time.monotonic() - self._began) / seconds) + 1 - self._position
+            return int((time.monotonic() - began) / seconds) + 1 - (self._position - first)
 
         if due() <= 0:
             time.sleep(min(seconds, _NAP_S))
