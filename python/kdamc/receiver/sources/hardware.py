@@ -40,8 +40,8 @@ _GREETING_S = 5.0
 #: Automatic gain, as a value of ``--gain``.
 AUTO = "auto"
 
-#: Words of a line that says what is wrong, and what colours it.
-_COMPLAINT = re.compile(r"error|fail|cannot|can't|unable|busy|permission|not found", re.I)
+#: What a driver prints of a device that is there and cannot be used, and what colours it.
+_COMPLAINT = re.compile(r"usb.*(claim|open|error)|permission|busy|in use|firmware|image", re.I)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 Range = tuple[float, float]
@@ -120,7 +120,7 @@ class Radio(LiveSource):
                     f"apt-get install {self.package}"
                 ) from None
             except RuntimeError as error:
-                failure = " ".join(str(error).split())
+                failure = " ".join(str(error).split()).rstrip(".!")
             else:
                 failure = None
                 try:
@@ -138,8 +138,8 @@ class Radio(LiveSource):
         try:
             with caught():
                 devices = self._devices()
-        except (RuntimeError, ImportError):
-            return ""
+        except (RuntimeError, ImportError, AttributeError):
+            return ""  # not every version can list them
         return f"; found: {', '.join(devices) or 'no device'}"
 
     def _configure(self, block: Any) -> None:
@@ -187,7 +187,9 @@ class Radio(LiveSource):
         # Drivers report ranges in single precision.
         near = 1e-6 * abs(value)
         if ranges and not any(low - near <= value <= high + near for low, high in ranges):
-            offered = ", ".join(f"{low:.10g}..{high:.10g}" for low, high in ranges)
+            offered = ", ".join(
+                f"{round(low, 3):.10g}..{round(high, 3):.10g}" for low, high in ranges
+            )
             raise InputError(
                 f"{self.name}: a {what} of {value:.10g} {unit} is not possible, it offers "
                 f"{offered} {unit} ({option})"
@@ -260,9 +262,10 @@ class UhdRadio(Radio):
         return block
 
     def _devices(self) -> list[str]:
-        from gnuradio import uhd
+        from gnuradio.uhd import uhd_python
 
-        return [device.to_string() for device in uhd.find_devices(uhd.device_addr(""))]
+        found = uhd_python.find_devices(uhd_python.device_addr(""))
+        return [device.to_string() for device in found]
 
     def _set_rate(self, block: Any, rate: float) -> float:
         block.set_samp_rate(rate)
@@ -428,7 +431,7 @@ class OsmosdrRadio(Radio):
     def _devices(self) -> list[str]:
         import osmosdr
 
-        return [device.to_string() for device in osmosdr.device.find()]
+        return [device.to_string() for device in osmosdr.device.find(osmosdr.device_t("nofake"))]
 
     def _set_rate(self, block: Any, rate: float) -> float:
         if self._driver in ("rtl", "rtl_tcp"):

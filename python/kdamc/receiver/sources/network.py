@@ -45,6 +45,7 @@ class PacketSource(gr.sync_block):
         self._item_bytes = form.item_bytes
         self._sample_bytes = form.sample_bytes
         self.refused = 0
+        self.set_log_level("warn")  # it would tell what the next lines do
         self.set_min_output_buffer(_BUFFER_BYTES // form.item_bytes)
         self.set_min_noutput_items(_MAX_DATAGRAM // form.item_bytes)
 
@@ -171,7 +172,7 @@ class UdpSource(NetworkSource):
         super().__init__(f"udp {address}", form, **settings)
         host, _, port = address.rpartition(":")
         if not port.isdecimal() or not 0 < int(port) < 1 << 16:
-            raise InputError(f"--udp {address}: not HOST:PORT (0.0.0.0:PORT: all interfaces)")
+            raise InputError(f"--udp {address}: not [HOST:]PORT")
         self._address = (host.strip("[]") or "0.0.0.0", int(port))
         self._socket: socket.socket | None = None
 
@@ -249,7 +250,7 @@ def _open_zmq(args: argparse.Namespace) -> LiveSource:
 _OBEYS = ("--samp-rate", "--freq", "--format", "--reconnect", "--lost-after")
 
 UDP = SourceKind(
-    "--udp", "HOST:PORT", "samples in datagrams sent to this address", _OBEYS, _open_udp
+    "--udp", "[HOST:]PORT", "samples in datagrams sent to this address", _OBEYS, _open_udp
 )
 ZMQ = SourceKind(
     "--zmq", "ADDR", "samples from a ZeroMQ publisher, as tcp://host:port", _OBEYS, _open_zmq
