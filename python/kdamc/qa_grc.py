@@ -6,19 +6,67 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
+import pmt
 import yaml
 from gnuradio import blocks, gr, gr_unittest, kdamc
 from gnuradio.grc.core.schema_checker import BLOCK_SCHEME, Validator
-from qa_support import write_model
+from gnuradio.kdamc import contract
+from gnuradio.kdamc.kd_amc_classifier import LIVE_SETTINGS
+from qa_support import axis_signal, write_data_set, write_model
 
 TOP = Path(__file__).resolve().parents[2]
 BLOCKS = sorted((TOP / "grc").glob("*.block.yml"))
 EXAMPLES = sorted((TOP / "examples").glob("*.grc"))
+# What cannot change while a flowgraph runs: sizes of ports and buffers, files that are open, what
+# a model is made with, what its results are held against.
+FIXED = {
+    "accuracy_sink": {"source", "json_file"},
+    "frame_slicer": {"frame_len", "hop"},
+    "kd_amc_classifier": {
+        "mode", "queue_frames", "intra_op_threads", "spinning", "classes", "layout",
+        "normalise_mode", "output", "input_size",
+    },
+    "kd_amc_display": {"gui_hint"},
+    "modulation_source": {"seed"},
+    "onnx_classifier": {
+        "model", "frame_len", "num_classes", "classes", "layout", "normalise_mode", "output",
+    },
+    "rml_source": {
+        "file", "repeat", "samp_rate", "classes", "snr_low", "snr_high", "order", "seed",
+    },
+    "rms_normalizer": {"frame_len"},
+    "sigmf_annotation_sink": {"file", "recording", "samp_rate", "freq", "bandwidth"},
+}  # fmt: skip
+#: More do not fit a page of GRC's dialog without scrolling.
+MOST_ON_A_TAB = 6
+
+
+def block_files():
+    """(name of the block, what its file says), of every block file."""
+    for path in BLOCKS:
+        block = yaml.safe_load(path.read_text())
+        yield block["id"].removeprefix("kdamc_"), block
+
+
+def section(block, name):
+    """Lines of a part of a block's documentation."""
+    return re.search(rf"^{name}:\n((?: .*\n|\n)+)", block["documentation"] + "\n", re.M)[1]
+
+
+def documented_keys(block, port):
+    """What a block's documentation says is in the messages of a port."""
+    text = re.search(rf"^ +{port}: (.*)", section(block, "Messages"), re.M)[1]
+    listed = re.sub(r" \(.*?\)", "", text).split(": ", 1)[1]
+    return Counter(re.split("[.;]", listed)[0].split(", "))
 
 
 class qa_grc(gr_unittest.TestCase):
@@ -46,6 +94,103 @@ class qa_grc(gr_unittest.TestCase):
                 self.assertTrue(hasattr(cls, callback.split("(")[0]), callback)
             for section in ("Input:", "Output:", "Parameters:", "Messages:"):
                 self.assertIn(section, block["documentation"], path.name)
+
+    def test_settings_are_live_or_cannot_be(self):
+        for name, block in block_files():
+            callbacks = block["templates"].get("callbacks", [])
+            live = {re.search(r"\$\{(\w+)\}", callback)[1] for callback in callbacks}
+            settings = {parameter["id"] for parameter in block["parameters"]}
+            self.assertEqual(settings - live, FIXED[name], name)
+            setters = {method for method in vars(getattr(kdamc, name)) if method[:4] == "set_"}
+            self.assertEqual({callback.split("(")[0] for callback in callbacks}, setters, name)
+            if name == "kd_amc_classifier":
+                self.assertEqual(setters, {f"set_{setting}" for setting in LIVE_SETTINGS})
+                self.assertEqual(documented_keys(block, "command"), Counter(LIVE_SETTINGS))
+
+    def test_dialogs_say_what_there_is(self):
+        for name, block in block_files():
+            tabs = Counter(p.get("category") for p in block["parameters"])
+            self.assertLessEqual(max(tabs.values()), MOST_ON_A_TAB, name)
+            described = section(block, "Parameters")
+            for parameter in block["parameters"]:
+                label = parameter["label"].split(" (")[0]
+                self.assertRegex(described, rf"(?m)^ +{label}: \S", name)
+            ports = block.get("inputs", []) + block.get("outputs", [])
+            for port in ports:
+                if port["domain"] == "message":
+                    self.assertRegex(section(block, "Messages"), rf"(?m)^ +{port['id']}: ", name)
+            for direction, way in (("Input", "inputs"), ("Output", "outputs")):
+                streams = [p for p in block.get(way, []) if p["domain"] == "stream"]
+                self.assertEqual("None" in section(block, direction), not streams, name)
+            for expression in block.get("asserts", []):
+                self.assertRegex(expression, "# [A-Z].* must ", name)
+
+    def test_choices_are_what_there_is(self):
+        blocks_by_name = dict(block_files())
+
+        def options(name, setting):
+            parameters = {p["id"]: p for p in blocks_by_name[name]["parameters"]}
+            return tuple(parameters[setting]["options"])
+
+        for name in ("kd_amc_classifier", "onnx_classifier"):
+            self.assertEqual(options(name, "layout"), ("", *contract.LAYOUTS))
+            self.assertEqual(options(name, "normalise_mode"), ("", *contract.NORMALISE_MODES))
+            self.assertEqual(options(name, "output"), ("", *contract.OUTPUTS))
+        modulations = kdamc.modulation_source.modulations()
+        self.assertEqual(options("modulation_source", "modulation"), modulations)
+        with open(TOP / "examples" / "sim_to_labels.grc") as file:
+            example = {block["name"]: block for block in yaml.safe_load(file)["blocks"]}
+        chosen = example["modulation"]["parameters"]["options"]
+        self.assertEqual(tuple(ast.literal_eval(chosen)), modulations)
+
+    def test_messages_hold_what_the_dialogs_say(self):
+        folder, length = Path(self.compiled.name), 16
+        model = write_model(folder / "axes.onnx", length)
+        x = axis_signal("IQ" * 50, length).reshape(-1, length)
+        data = write_data_set(
+            folder / "axes.h5",
+            np.stack([x.real, x.imag], axis=1),
+            np.arange(100) % 2,
+            np.zeros(100),
+        )
+        source = kdamc.rml_source(data, repeat=True, throttle=True, sample_rate=1e4, pdus=True)
+        classifier = kdamc.kd_amc_classifier(
+            model, rx_time=1.0, publish_frames=True, decision_frames=4, stats_interval=0.1
+        )
+        slicer, normalizer = kdamc.frame_slicer(length), kdamc.rms_normalizer(length)
+        network = kdamc.onnx_classifier(model)
+        sink = kdamc.accuracy_sink(source, stats_interval=0.1)
+        tb = gr.top_block()
+        tb.connect(source, classifier)
+        tb.connect(source, slicer, normalizer, network)
+        tb.msg_connect(classifier, "frames", sink, "frames")
+        stores = {}
+        for block, port in (
+            (source, "pdus"),
+            (classifier, "decisions"),
+            (classifier, "frames"),
+            (classifier, "stats"),
+            (network, "frames"),
+            (sink, "stats"),
+        ):
+            store = stores[type(block).__name__, port] = blocks.message_debug()
+            tb.msg_connect(block, port, store, "store")
+        tb.start()
+        try:
+            limit = time.monotonic() + 60
+            while not all(store.num_messages() for store in stores.values()):
+                self.assertLess(time.monotonic(), limit, "waited too long")
+                time.sleep(0.01)
+        finally:
+            tb.stop()
+            tb.wait()
+        blocks_by_name = dict(block_files())
+        for (name, port), store in stores.items():
+            message = store.get_message(0)
+            meta = message if pmt.is_dict(message) else pmt.car(message)
+            keys = pmt.dict_keys(meta)
+            keys = [pmt.to_python(pmt.nth(k, keys)) for k in range(pmt.length(keys))]
+            self.assertEqual(documented_keys(blocks_by_name[name], port), Counter(keys), name)
 
     def test_tree_names_every_block(self):
         tree = (TOP / "grc" / "kdamc.tree.yml").read_text()
