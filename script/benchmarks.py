@@ -265,6 +265,18 @@ def main() -> None:
         "--soak", metavar="MINUTES", type=float, help="instead: run so long, watch the memory"
     )
     parser.add_argument(
+        "--live",
+        action="store_true",
+        help="instead: amc_rx through rtl_tcp, its CPU, its losses, the highest rate without any",
+    )
+    parser.add_argument(
+        "--minutes",
+        metavar="MINUTES",
+        type=float,
+        default=1.0,
+        help="how long --live takes for each of its runs (default %(default)s)",
+    )
+    parser.add_argument(
         "--replay",
         metavar="DATASET",
         type=Path,
@@ -274,8 +286,14 @@ def main() -> None:
     options = parser.parse_args()
     console = Console()
 
-    if options.soak:
-        found = soak("", options.soak, console)
+    if options.soak or options.live:
+        if options.soak:
+            found = soak("", options.soak, console)
+        else:
+            import live_bench  # needs gr-osmosdr
+
+            with console.status("amc_rx through rtl_tcp"):
+                found = live_bench.measure(options.minutes)
         console.print_json(data=found)
         if options.json:
             options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

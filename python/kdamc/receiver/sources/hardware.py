@@ -386,7 +386,7 @@ class OsmosdrRadio(Radio):
     #: Drivers that know the argument bias.
     _WITH_BIAS = ("rtl", "rtl_tcp", "hackrf", "airspy")
     #: What an RTL2832U can do, Hz.  Its drivers take anything, and then do something else.
-    _RTL_RATES: tuple[Range, ...] = ((225001, 300000), (900001, 3200000))
+    RTL_RATES: tuple[Range, ...] = ((225001, 300000), (900001, 3200000))
 
     def __init__(self, device: str, settings: RadioSettings):
         super().__init__(device, settings)
@@ -435,7 +435,7 @@ class OsmosdrRadio(Radio):
 
     def _set_rate(self, block: Any, rate: float) -> float:
         if self._driver in ("rtl", "rtl_tcp"):
-            offered = list(self._RTL_RATES)
+            offered = list(self.RTL_RATES)
         else:
             offered = _bounds(block.get_sample_rates())
         self._check("sample rate", "Hz", "--samp-rate", rate, offered)
