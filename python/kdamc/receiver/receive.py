@@ -89,6 +89,29 @@ class Tap(Protocol):
         """Build what takes the samples of ``segment``, and no others, from ``samples``."""
 
 
+class _Flag:
+    """An event that a signal handler may set.
+
+    An Event takes a lock, and would wait for ever for the piece of itself that it interrupts.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        """Raise the flag."""
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        """Whether the flag was raised."""
+        return self._is_set
+
+    def wait(self, seconds: float) -> bool:
+        """Let this time pass, then tell."""
+        time.sleep(seconds)
+        return self._is_set
+
+
 class Receiver:
     """One run over a source.
 
@@ -128,7 +151,7 @@ class Receiver:
         self._live_before = (0, 0, 0)
         # Flowgraphs that did not end, which must not be destroyed.
         self._stuck: list[gr.top_block] = []
-        self._stopping = threading.Event()
+        self._stopping = _Flag()
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
         #: Whether the flowgraph refused to end: the process then should not wait for it.
