@@ -28,6 +28,7 @@ _COLOURS = (
     "#9b2226", "#5f3dc4", "#63e6be", "#5c5f12", "#ff8787", "#364fc7", "#d0bfff", "#7a4419",
 )
 _UNKNOWN = QColor("#868e96")
+_ALARM = QColor("#e03131")
 #: The commonest classes come first in the table of colours, in every model.
 _FIRST = (
     "BPSK", "QPSK", "8PSK", "PAM4", "QAM16", "QAM64", "GFSK", "CPFSK", "WBFM", "AM-DSB", "AM-SSB",
@@ -41,6 +42,8 @@ _ROWS = 24
 _JOINED = 0.25
 #: The label turns grey when there was no decision for this long: seconds.
 _STALE = 2.0
+#: A refused setting is shown for this long: seconds.
+_WARNING = 20.0
 #: Sizes in pixels.
 _MARGIN = 8
 _ROW = 13
@@ -129,6 +132,8 @@ class DecisionView(QWidget):
         self._decided = -np.inf
         self._now = 0.0
         self._stats: dict[str, Any] = {}
+        self._warning = ""
+        self._warned = -np.inf
         self._fresh = True
         self._pictures: dict[str, tuple[Any, QPixmap]] = {}
         self._fonts: dict[Any, QFont] = {}
@@ -165,14 +170,22 @@ class DecisionView(QWidget):
         self._strip.add(self._colour(decision.label), at, seconds)
         self._fresh = True
 
-    def show_stats(self, stats: Mapping[str, Any]) -> None:
-        """What a ``stats`` message of the classifier says; a refused setting stays for one."""
-        self._stats = {**self._stats, "setting_refused": None, **stats}
+    def show_stats(self, stats: Mapping[str, Any], at: float) -> None:
+        """What a ``stats`` message of the classifier says that came at the time ``at``."""
+        refused = stats.get("setting_refused")
+        if refused:
+            self._warning, self._warned = str(refused), at
+            self.setToolTip(self._warning)  # there is not always room for all of it
+        else:
+            self._stats = dict(stats)
         self._fresh = True
 
     def tick(self, now: float) -> None:
         """Paint if anything is new at the time ``now``."""
         was_stale, self._now = self._is_stale(), now
+        if self._warning and now - self._warned > _WARNING:
+            self._warning, self._fresh = "", True
+            self.setToolTip("")
         moved = self._decision is not None and self._strip.advance(now)
         if self._fresh or moved or self._is_stale() != was_stale:
             self._fresh = False
@@ -199,11 +212,17 @@ class DecisionView(QWidget):
         head.setHeight(max(24, min(height // 4, 84)))
         self._keep(painter, head, self._paint_head, self._head())
         bottom = area.bottom() + 1
-        if height >= 56:
+        roomy = height >= 180
+        if self._warning and height >= 56:
+            rows = 2 if roomy else 1
+            bottom -= rows * line
+            warning = QRect(area.left(), bottom, area.width(), rows * line)
+            self._keep(painter, warning, self._paint_warning, (self._warning, rows))
+        if roomy or (height >= 56 and not self._warning):
             bottom -= line
             status = QRect(area.left(), bottom, area.width(), line)
             self._keep(painter, status, self._paint_status, self._status())
-        if height >= 180:
+        if roomy:
             bottom -= line + 2
             axis = QRect(area.left(), bottom, area.width(), line)
             self._keep(painter, axis, self._paint_axis, self._seconds)
@@ -337,8 +356,6 @@ class DecisionView(QWidget):
             ("SNR - dB" if snr is None else f"SNR {snr:.1f} dB", False),
             (f"{dropped} dropped", dropped > 0),
         ]
-        if stats.get("setting_refused"):
-            items.insert(0, (str(stats["setting_refused"]), True))
         if stats.get("frames_per_second") is not None:
             items.append((f"{stats['frames_per_second']:.0f} frames/s", False))
         if decision is not None:
@@ -349,17 +366,27 @@ class DecisionView(QWidget):
         font = self._font(11)
         metrics = QFontMetrics(font)
         painter.setFont(font)
-        plain, alarm = self.palette().windowText().color(), QColor("#e03131")
+        plain = self.palette().windowText().color()
         left = place.left()
         for text, alarming in items:
             room = place.right() - left
             if room < 30:
                 break
             text = metrics.elidedText(text, Qt.ElideRight, room)
-            painter.setPen(alarm if alarming else plain)
+            painter.setPen(_ALARM if alarming else plain)
             box = QRect(left, place.top(), room, place.height())
             painter.drawText(box, Qt.AlignLeft | Qt.AlignVCenter, text)
             left += metrics.horizontalAdvance(text) + 14
+
+    def _paint_warning(self, painter: QPainter, place: QRect, content: Any) -> None:
+        text, rows = content
+        font = self._font(11)
+        painter.setFont(font)
+        painter.setPen(_ALARM)
+        # Words and paths break unevenly: a little less than the rows would hold.
+        room = rows * place.width() - (rows - 1) * place.width() // 8
+        text = QFontMetrics(font).elidedText(text, Qt.ElideRight, room)
+        painter.drawText(place, Qt.AlignLeft | Qt.AlignTop | Qt.TextWrapAnywhere, text)
 
     def _font(self, pixels: int, bold: bool = False) -> QFont:
         font = self._fonts.get((pixels, bold))

@@ -39,7 +39,8 @@ class kd_amc_display(gr.basic_block):
     Keep a reference to the block: GNU Radio 3.10.5 does not keep Python blocks alive.
 
     Message ports: ``decisions`` takes the PDUs of the KD AMC Classifier's port of that name,
-    ``stats`` its dictionaries of counters.  Messages may come from any thread; other methods
+    ``stats`` its dictionaries of counters and of refused settings, which are shown for a while in
+    red.  Messages may come from any thread; other methods
     belong to the thread of the window, which is painted at most 20 times a second.  What is no
     decision is left out, and the first such message is logged.
 
@@ -56,7 +57,7 @@ class kd_amc_display(gr.basic_block):
             raise RuntimeError("the KD AMC Display needs a Qt application (in GRC: QT GUI)")
         self._view = DecisionView(title, _checked(seconds))
         self._waiting: deque[tuple[Decision, tuple[str, ...], float]] = deque(maxlen=_WAITING)
-        self._stats: deque[dict[str, Any]] = deque(maxlen=_WAITING)
+        self._stats: deque[tuple[dict[str, Any], float]] = deque(maxlen=_WAITING)
         self._warned = False
         # The names of a model come with every decision, as one and the same symbol.
         self._names: tuple[Any, tuple[str, ...]] = (None, ())
@@ -98,7 +99,7 @@ class kd_amc_display(gr.basic_block):
 
     def _take_stats(self, message: Any) -> None:
         try:
-            self._stats.append(dict(pmt.to_python(message)))
+            self._stats.append((dict(pmt.to_python(message)), time.monotonic()))
         except Exception as error:
             self._warn(error)
 
@@ -113,7 +114,7 @@ class kd_amc_display(gr.basic_block):
         while self._waiting:
             self._view.show_decision(*self._waiting.popleft())
         while self._stats:
-            self._view.show_stats(self._stats.popleft())
+            self._view.show_stats(*self._stats.popleft())
         self._view.tick(time.monotonic())
 
 

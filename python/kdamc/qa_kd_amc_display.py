@@ -19,7 +19,7 @@ import pmt
 from gnuradio import blocks, gr, gr_unittest, kdamc
 from gnuradio.kdamc import metadata
 from gnuradio.kdamc.decision import Decision
-from gnuradio.kdamc.decision_view import Strip, colours_of
+from gnuradio.kdamc.decision_view import DecisionView, Strip, colours_of
 from PyQt5.QtCore import QRectF
 from PyQt5.QtGui import QColor, QImage, QPainter
 from PyQt5.QtWidgets import QApplication
@@ -125,6 +125,55 @@ class qa_kd_amc_display(gr_unittest.TestCase):
         finally:
             tb.stop()
             tb.wait()
+
+    def test_a_refused_setting_is_shown_for_a_while(self):
+        view = DecisionView("", 60.0)
+        view.resize(500, 400)
+        red = QColor("#e03131").rgb()
+
+        def has_red():
+            return bool((pixels(view) == red).any())
+
+        for height in (400, 100):
+            view.resize(500, height)
+            view.show_stats({"dropped": 0}, 100.0)
+            view.tick(100.0)
+            self.assertFalse(has_red())
+            view.show_stats({"setting_refused": "model 'x' refused: no such model"}, 101.0)
+            view.tick(101.0)
+            self.assertTrue(has_red())
+            self.assertIn("no such model", view.toolTip())
+            view.show_stats({"dropped": 0}, 102.0)  # statistics go on
+            view.tick(102.0)
+            self.assertTrue(has_red())
+            view.tick(130.0)
+            self.assertFalse(has_red())
+            self.assertEqual(view.toolTip(), "")
+
+    def test_a_broken_model_leaves_the_old_one_working_and_says_why(self):
+        with tempfile.TemporaryDirectory() as folder:
+            broken = Path(folder) / "broken.onnx"
+            broken.write_bytes(b"nothing")
+            classifier = kdamc.kd_amc_classifier(
+                write_model(Path(folder) / "m.onnx", 16), sample_rate=200e3, decision_frames=16
+            )
+            display = kdamc.kd_amc_display()
+            tb = gr.top_block()
+            source = blocks.vector_source_c(axis_signal("I" * 64, 16).tolist(), True)
+            tb.connect(source, blocks.throttle(8, 200e3), classifier)
+            for port in ("decisions", "stats"):
+                tb.msg_connect(classifier, port, display, port)
+            tb.start()
+            try:
+                classifier.set_model(str(broken))
+                tip = display.qwidget().toolTip
+                self.wait_for(lambda: "not a usable ONNX model" in tip())
+                made = classifier.stats()["decisions"]
+                self.wait_for(lambda: classifier.stats()["decisions"] > made)
+            finally:
+                tb.stop()
+                tb.wait()
+            self.assertEqual(classifier.model(), "m")
 
     def test_without_an_application_it_says_so(self):
         code = (
