@@ -382,13 +382,13 @@ class Receiver:
         if count is not None:
             then(blocks.head(item, count))
         if not plan.is_transparent:
+            then(FrontEnd(plan))
             if self._monitor is not None:
-                # Behind the front end rate and frequency are others than their tags say.
+                # Here rate and frequency are others than the source's tags say.
                 for key in (metadata.TAG_RATE, metadata.TAG_FREQ):
-                    tag_gate = blocks.tag_gate(item)
+                    tag_gate = blocks.tag_gate(gr.sizeof_gr_complex)
                     tag_gate.set_single_key(pmt.symbol_to_string(key))
                     then(tag_gate)
-            then(FrontEnd(plan))
             if segment.count is not None:
                 then(blocks.head(gr.sizeof_gr_complex, plan.output_count(segment.count)))
         then(classifier)

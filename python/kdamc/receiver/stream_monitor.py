@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from bisect import bisect_right
@@ -22,6 +23,9 @@ from .segments import Segment
 _EPOCH_S = 1e9
 #: The clock is set anew when it is off by this much, seconds.
 _CLOCK_STEP_S = 0.01
+#: Samples come here in parts of about this length, seconds: a call costs the same for any number.
+_PART_S = 0.01
+_LARGEST_PART = 1 << 17
 #: Settings of the clock that are remembered: decisions ask for recent samples only.
 _ANCHORS = 1024
 
@@ -44,7 +48,7 @@ class StreamMonitor(Guarded, gr.sync_block):
     sample and after each gap that is found: where ``reports_overflows``, by the source's
     ``rx_time`` tags, to the sample; elsewhere by the clock, some seconds late, and not to the
     sample.  Time is that of day: of the source's first tag if that has it, or of this computer
-    when the first samples came.
+    when the first samples came.  At the end of a source up to 10 ms stay behind.
 
     Keep a reference to the block.  Other threads may read ``received`` (samples), ``overflows``
     (gaps), ``lost`` (samples that they lack) and :meth:`seconds_at`.
@@ -72,6 +76,8 @@ class StreamMonitor(Guarded, gr.sync_block):
         # Deficit that the clock has taken into account, samples.
         self._told = 0.0
         self.set_tag_propagation_policy(gr.TPP_DONT)
+        part = 1 << max(0, math.floor(math.log2(segment.sample_rate * _PART_S)))
+        self.set_output_multiple(min(part, _LARGEST_PART))
 
     def seconds_at(self, sample: int) -> float:
         """The time of a sample of the source, seconds since 1970."""
