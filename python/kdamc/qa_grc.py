@@ -5,6 +5,7 @@
 """Block files pass GRC's own checker; examples compile and run."""
 
 import ast
+import importlib
 import os
 import re
 import subprocess
@@ -55,6 +56,18 @@ def block_files():
     for path in BLOCKS:
         block = yaml.safe_load(path.read_text())
         yield block["id"].removeprefix("kdamc_"), block
+
+
+def grcc(folder, flowgraph):
+    """Compile a flowgraph."""
+    done = subprocess.run(
+        ["grcc", "-o", str(folder), str(flowgraph)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GRC_BLOCKS_PATH": str(TOP / "grc")},
+    )
+    if done.returncode:
+        raise AssertionError(f"{flowgraph.name} does not compile: {done.stdout}{done.stderr}")
 
 
 def section(block, name):
@@ -201,16 +214,8 @@ class qa_grc(gr_unittest.TestCase):
     def setUpClass(cls):
         """Compile all examples, those that need a radio too."""
         cls.compiled = tempfile.TemporaryDirectory()
-        environment = {**os.environ, "GRC_BLOCKS_PATH": str(TOP / "grc")}
         for path in EXAMPLES:
-            done = subprocess.run(
-                ["grcc", "-o", cls.compiled.name, str(path)],
-                capture_output=True,
-                text=True,
-                env=environment,
-            )
-            if done.returncode:
-                raise AssertionError(f"{path.name} does not compile: {done.stdout}{done.stderr}")
+            grcc(cls.compiled.name, path)
 
     @classmethod
     def tearDownClass(cls):
@@ -251,6 +256,67 @@ class qa_grc(gr_unittest.TestCase):
         del sink, tb  # closes the file
         labels = self.labels_of("file_replay", "--file", str(recording))
         self.assertEqual(labels, ["BPSK"] * 12)
+
+    def test_variables_change_the_classifier_while_it_runs(self):
+        """By the callbacks of the flowgraph that GRC generates; offline no frame is lost."""
+        folder = Path(self.compiled.name)
+        flowgraph = yaml.safe_load((TOP / "examples" / "file_replay.grc").read_text())
+        flowgraph["options"]["parameters"]["id"] = "changing"
+        parameters = {block["name"]: block["parameters"] for block in flowgraph["blocks"]}
+        parameters["recording"]["repeat"] = "True"
+        for name, setting, value in (
+            ("network", "model", "''"),
+            ("gate", "gate_db", "-200"),
+            ("threshold", "unknown_threshold", "-1"),
+        ):
+            flowgraph["blocks"].append(
+                {"name": name, "id": "variable", "parameters": {"value": value},
+                 "states": flowgraph["blocks"][0]["states"]}
+            )  # fmt: skip
+            parameters["classifier"][setting] = name
+        (folder / "changing.grc").write_text(yaml.safe_dump(flowgraph))
+        grcc(folder, folder / "changing.grc")
+        recording = folder / "loud.cf32"
+        axis_signal("I" * 1000, 128).tofile(recording)
+        broken = folder / "broken.onnx"
+        broken.write_bytes(b"nothing")
+        other = write_model(folder / "other.onnx", 128)
+
+        sys.path.insert(0, str(folder))
+        self.addCleanup(sys.path.remove, str(folder))
+        top_block = importlib.import_module("changing").changing(file=str(recording))
+        stats = top_block.classifier.stats
+
+        def wait_for(condition):
+            limit = time.monotonic() + 60
+            while not condition():
+                self.assertLess(time.monotonic(), limit, "waited too long")
+                time.sleep(0.01)
+
+        def more(counter):
+            seen = stats()[counter]
+            wait_for(lambda: stats()[counter] > seen)
+
+        first = top_block.classifier.model()
+        top_block.start()
+        try:
+            more("decisions")
+            top_block.set_network(str(broken))
+            more("decisions")
+            self.assertEqual(top_block.classifier.model(), first)
+            top_block.set_network(other)
+            wait_for(lambda: top_block.classifier.model() == "other")
+            top_block.set_threshold(0.5)
+            more("decisions")
+            top_block.set_gate(50)
+            more("gated")
+        finally:
+            top_block.stop()
+            top_block.wait()
+        counted = stats()
+        self.assertIsNone(top_block.classifier.error)
+        self.assertEqual(counted["frames_in"], counted["classified"] + counted["gated"])
+        self.assertEqual(counted["dropped"], 0)
 
     def test_two_channels_share_a_model(self):
         labels = self.labels_of("two_channels_one_model")
