@@ -22,6 +22,9 @@ _COUNTERS = {
     "frames_in": ("kdamc_frames_in", "Frames cut from the samples"),
     "overflows": ("kdamc_overflows", "Gaps in what the radio delivered"),
     "samples_lost": ("kdamc_samples_lost", "Samples lost in those gaps"),
+    "samples_received": ("kdamc_samples_received", "Samples that a live source gave"),
+    "reconnects": ("kdamc_reconnects", "Times that a lost source was opened again"),
+    "packets_refused": ("kdamc_packets_refused", "Packets that were no whole number of samples"),
     "unsent": ("kdamc_unsent", "Records left out of slow network outputs"),
 }
 #: Values of now.
