@@ -177,7 +177,7 @@ class LiveConsole:
 
     Decisions in a row that agree share a line: at some tens a second nobody could read them.
     Signals have a table of their own, a line each, which takes the place of the decisions' if
-    ``is_scan`` or with the first signal; of more than fit, those that last are shown first.
+    ``is_scan`` or with the first signal; of more than fit, those that last stay.
     """
 
     def __init__(self, title: str, rows: int = 18, is_scan: bool = False):
@@ -212,9 +212,9 @@ class LiveConsole:
         with self._lock:
             self._is_scan = True
             self._signals[record.number] = record
-            if len(self._signals) > self._rows:
-                ended = [n for n, signal in self._signals.items() if not signal.ongoing]
-                del self._signals[min(ended or self._signals)]
+            ended = [n for n, signal in self._signals.items() if not signal.ongoing]
+            if len(self._signals) > self._rows and ended:
+                del self._signals[min(ended)]
             self._has_truth |= record.truth is not None
 
     def stats(self, stats: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import cycle, groupby
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,20 @@ _MAX_SKIP = 4
 _MAX_BOXES = 2000
 #: Decisions apart by less than this share of their length are one box.
 _JOIN = 0.5
-_COLOURS = 10
+#: Of boxes, by how common their label is; all stand out from any grey.
+_COLOURS = (
+    "#ff9f1c",
+    "#2ec4f0",
+    "#7ae04a",
+    "#ff5964",
+    "#e07aff",
+    "#ffe94a",
+    "#4affd0",
+    "#ff8fc7",
+    "#a0a8ff",
+    "#c8a060",
+)
+_UNKNOWN_COLOUR = "#c0c0c0"
 _LEGEND = 18
 _SIZE_INCHES = (11, 8)
 _DPI = 110
@@ -294,14 +307,14 @@ class WaterfallReport:
 
         labels = summary.signal_labels() or summary.labels()
         names = [label for label, *_ in labels if label != UNKNOWN]
-        colours = {name: f"C{index % _COLOURS}" for index, name in enumerate(names)}
+        colours = dict(zip(names, cycle(_COLOURS), strict=False))
         halo = [withStroke(linewidth=2.5, foreground="black")]
         texts: list[tuple[float, float]] = []
         for box in sorted(boxes, key=lambda box: box.start - box.stop):
             left = max(box.low_hz, min(edges)) / hertz
             right = min(box.high_hz, max(edges)) / hertz
             top, bottom = box.start / seconds, box.stop / seconds
-            colour = colours.get(box.label, "0.7")
+            colour = colours.get(box.label, _UNKNOWN_COLOUR)
             axes.add_patch(
                 Rectangle(
                     (left, top),
@@ -323,7 +336,7 @@ class WaterfallReport:
                     top,
                     f" {box.label}",
                     color=colour,
-                    fontsize=8,
+                    fontsize=9,
                     va="top",
                     clip_on=True,
                     path_effects=halo,
@@ -336,7 +349,7 @@ class WaterfallReport:
             handles=[
                 Patch(
                     facecolor="none",
-                    edgecolor=colours.get(label, "0.7"),
+                    edgecolor=colours.get(label, _UNKNOWN_COLOUR),
                     label=f"{label}: {count} ({share:.0%})",
                 )
                 for label, count, share, _ in labels[:_LEGEND]
