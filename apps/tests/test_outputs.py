@@ -32,11 +32,12 @@ import pytest
 import sigmf
 from gnuradio import blocks, gr
 from gnuradio.kdamc.receiver import records
+from gnuradio.kdamc.receiver.command_line import host_and_port
 from gnuradio.kdamc.receiver.console import LiveConsole, PlainConsole
 from gnuradio.kdamc.receiver.errors import InputError
 from gnuradio.kdamc.receiver.json_report import JsonReport
 from gnuradio.kdamc.receiver.metrics_report import MetricsReport
-from gnuradio.kdamc.receiver.publisher import Publisher, host_and_port
+from gnuradio.kdamc.receiver.publisher import Publisher
 from gnuradio.kdamc.receiver.record_report import RecordReport
 from gnuradio.kdamc.receiver.segments import Segment
 from gnuradio.kdamc.receiver.sigmf_reader import open_sigmf

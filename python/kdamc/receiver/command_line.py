@@ -46,3 +46,21 @@ def number(
 def one_line(error: BaseException) -> str:
     """An error's text without line breaks."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def host_and_port(
+    text: str, default_port: int | None = None, default_host: str = ""
+) -> tuple[str, int]:
+    """``(host, port)`` of ``HOST[:PORT]``, or of ``[HOST:]PORT`` where there is no default port.
+
+    An IPv6 address stands in brackets.  Raises ValueError.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or port.endswith("]"):
+        host, port = (default_host, text) if default_port is None else (text, str(default_port))
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise ValueError(f"{port!r} is no port")
+    if not host and default_port is not None:
+        raise ValueError(f"{text!r} names no host")
+    return host or default_host, int(port)

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .command_line import host_and_port
 from .errors import InputError
-from .publisher import host_and_port
 from .records import DecisionRecord, SignalRecord, Summary
 
 _ALL_ADDRESSES = "0.0.0.0"

@@ -10,8 +10,9 @@ import time
 from collections import deque
 from typing import Any
 
+from .command_line import host_and_port
 from .errors import InputError
-from .publisher import Publisher, host_and_port
+from .publisher import Publisher
 
 log = logging.getLogger(__name__)
 

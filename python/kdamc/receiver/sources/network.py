@@ -19,6 +19,7 @@ from collections.abc import Mapping
 import numpy as np
 from gnuradio import gr
 
+from ..command_line import host_and_port
 from ..errors import InputError
 from ..formats import SampleFormat, format_by_name
 from ..segments import Segment
@@ -170,10 +171,10 @@ class UdpSource(NetworkSource):
 
     def __init__(self, address: str, form: SampleFormat, **settings: float):
         super().__init__(f"udp {address}", form, **settings)
-        host, _, port = address.rpartition(":")
-        if not port.isdecimal() or not 0 < int(port) < 1 << 16:
-            raise InputError(f"--udp {address}: not [HOST:]PORT")
-        self._address = (host.strip("[]") or "0.0.0.0", int(port))
+        try:
+            self._address = host_and_port(address, default_host="0.0.0.0")
+        except ValueError:
+            raise InputError(f"--udp {address}: not [HOST:]PORT") from None
         self._socket: socket.socket | None = None
 
     def _listen(self) -> None:
