@@ -336,7 +336,10 @@ def open_reports(
             taps.append(tap)
             files.insert(0, tap)
     if args.sigmf is not None:
-        files.insert(0, SigmfReport(args.sigmf, source, width))
+        marks = SigmfReport(args.sigmf, source, width)
+        files.insert(0, marks)
+        if source.is_live:
+            taps.append(marks)
     if args.json is not None:
         files.insert(0, JsonReport(args.json))
     # The console is told last, since it may go away.

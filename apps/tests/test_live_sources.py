@@ -187,7 +187,9 @@ def test_a_lost_radio_ends_the_run_with_its_results(serve, tmp_path, model, how)
 @needs_osmosdr
 def test_a_lost_radio_is_opened_again(serve, tmp_path, model):
     first = serve(axis_bytes("I"))
-    with Run(tmp_path, model, *radio(first), "--reconnect", "--lost-after", 1) as run:
+    marks = tmp_path / "out.sigmf-meta"
+    options = ("--reconnect", "--lost-after", 1, "--sigmf", marks)
+    with Run(tmp_path, model, *radio(first), *options) as run:
         run.await_decisions(3)
         first.close()
         time.sleep(2)
@@ -207,6 +209,9 @@ def test_a_lost_radio_is_opened_again(serve, tmp_path, model):
     assert times == sorted(times)
     # Time went on while there was nothing to receive.
     assert times[before] - times[before - 1] > 1.5
+    captures = json.loads(marks.read_text())["captures"]
+    assert starts[before] in [capture["core:sample_start"] for capture in captures[1:]]
+    assert captures[0]["core:datetime"] < captures[-1]["core:datetime"]
 
 
 @needs_osmosdr

@@ -15,16 +15,15 @@ from typing import Any, TextIO
 
 from .errors import InputError
 from .records import DecisionRecord, SignalRecord, Summary
+from .segments import EPOCH_S
 
 #: Decisions further apart than this do not share a line, seconds.
 _PAUSE_S = 2.0
-#: Times beyond this are dates, seconds since 1970; below, seconds since the start.
-_EPOCH_S = 1e8
 
 
 def time_text(seconds: float) -> str:
     """A time for people: UTC of the day for dates, else seconds."""
-    if abs(seconds) >= _EPOCH_S:
+    if abs(seconds) >= EPOCH_S:
         moment = datetime.fromtimestamp(seconds, timezone.utc)
         return moment.strftime("%H:%M:%S.%f")[:-3]
     return f"{seconds:.3f} s"
@@ -65,6 +64,9 @@ def truth_text(record: DecisionRecord | SignalRecord) -> str:
     return f"{record.truth} {'ok' if record.is_right else 'WRONG'}"
 
 
+_ONLY_IF_ANY = ("overflows", "unsent")
+
+
 def stats_text(stats: Mapping[str, Any]) -> str:
     """The classifier's counters in a line."""
     parts = []
@@ -75,10 +77,11 @@ def stats_text(stats: Mapping[str, Any]) -> str:
         ("dropped", "{:,} dropped"),
         ("latency_p50_ms", "p50 {:.1f} ms"),
         ("latency_p99_ms", "p99 {:.1f} ms"),
+        ("overflows", "{:,} overflows"),
         ("unsent", "{:,} unsent"),
     ):
         value = stats.get(key)
-        if value is not None and value == value and not (key == "unsent" and value == 0):
+        if value is not None and value == value and (value or key not in _ONLY_IF_ANY):
             parts.append(text.format(value))
     return ", ".join(parts)
 
@@ -100,6 +103,12 @@ def summary_lines(summary: Summary) -> list[str]:
         lines.append(
             f"right: {summary.right} of {summary.judged} with one signal throughout "
             f"({summary.right / summary.judged:.1%})"
+        )
+    live = summary.live
+    if live.get("overflows") or live.get("reconnects"):
+        lines.append(
+            f"{live['overflows']:,} overflows{' (inferred)' if live['inferred'] else ''}, "
+            f"{live['samples_lost']:,} samples lost, opened again {live['reconnects']:,} times"
         )
     if summary.unsent:
         lines.append(f"{summary.unsent:,} records were left out of slow network outputs")

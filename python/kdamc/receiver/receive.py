@@ -150,7 +150,7 @@ class Receiver:
         # Of monitors before this one: gaps, samples that they lack, samples that came.
         self._live_before = (0, 0, 0)
         # Flowgraphs that did not end, which must not be destroyed.
-        self._stuck: list[gr.top_block] = []
+        self._stuck: list[Any] = []
         self._stopping = _Flag()
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
@@ -290,7 +290,7 @@ class Receiver:
                     graph.stop()
                 if now > told_to_stop + self._patience(loss):
                     self.is_stuck = True
-                    self._stuck.append(graph)
+                    self._stuck += [graph, classifier, monitor]
                     if loss is None:
                         self._fail(TimeoutError("the flowgraph did not end"))
                     break

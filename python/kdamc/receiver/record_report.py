@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from .. import decision, metadata
 from ..guard import WORK_DONE
 from .errors import InputError
 from .records import DecisionRecord, SignalRecord, Summary
-from .segments import Segment
+from .segments import Segment, datetime_text
 from .sigmf_reader import DATA_SUFFIX, META_SUFFIX, SUFFIXES
 from .sigmf_report import AnnotationFile
 from .sources import Source
@@ -31,8 +30,6 @@ _PIECE = 1 << 14
 _NAP_S = 0.005
 #: The scheduler sizes the buffer before a block by its history: room for what comes meanwhile.
 _HISTORY = 1 << 17
-#: Times before this one count from the start of a source, seconds since 1970.
-_EPOCH_S = 1e8
 
 
 def recording_paths(name: Path) -> tuple[Path, Path]:
@@ -198,10 +195,9 @@ class RecordReport:
             "core:sample_start": sample,
             "core:frequency": segment.freq_hz,
         }
-        whole, part = segment.time or (0, 0.0)
-        if whole >= _EPOCH_S:
-            moment = datetime.fromtimestamp(whole, timezone.utc)
-            capture["core:datetime"] = f"{moment:%Y-%m-%dT%H:%M:%S}.{int(part * 1e9):09d}Z"
+        moment = datetime_text(segment.time)
+        if moment is not None:
+            capture["core:datetime"] = moment
         self._metadata.add_capture(capture)
 
     def _placed(self, record: Any) -> Any:

@@ -6,6 +6,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
+
+#: A time beyond this is one of day, seconds since 1970; below, seconds since some other start.
+EPOCH_S = 1e8
+
+
+def datetime_text(time: tuple[int, float] | None) -> str | None:
+    """SigMF's text for a time, whole seconds and a fraction; None if it is no time of day."""
+    if time is None or time[0] < EPOCH_S:
+        return None
+    moment = datetime.fromtimestamp(time[0], timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{int(time[1] * 1e9):09d}Z"
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gnuradio import gr
+
 from ..decision import Decision
 from ..whole_file import is_writable, write_whole
 from .errors import InputError
 from .labels import signal_detail
 from .records import DecisionRecord, SignalRecord, Summary, finite, json_text
+from .segments import Segment
 from .sigmf_reader import validate_metadata
-from .sources import Source
+from .sources import Source, capture
 
 NAMESPACE = "kdamc"
 _VERSION = "1.2.6"
@@ -175,10 +178,22 @@ class AnnotationFile:
 
 
 class SigmfReport:
-    """Annotations of a receiver's run; see :class:`AnnotationFile` for what is raised."""
+    """Annotations of a receiver's run; see :class:`AnnotationFile` for what is raised.
+
+    Of a source that is live it wants to be a tap, too: then its captures tell when the source was
+    opened, and opened again.
+    """
+
+    error: BaseException | None = None
 
     def __init__(self, path: Path, source: Source, bandwidth_hz: float):
         self._file = AnnotationFile(path, source.sigmf_header(), bandwidth_hz, "gr-kdamc amc_rx")
+
+    def connect(
+        self, graph: gr.top_block, samples: gr.basic_block, segment: Segment, is_complex: bool
+    ) -> None:
+        """Take no samples, but note where and when they begin."""
+        self._file.add_capture(capture(segment))
 
     def decision(self, record: DecisionRecord) -> None:
         """Keep a decision."""

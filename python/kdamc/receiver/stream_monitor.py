@@ -17,10 +17,8 @@ from gnuradio import gr
 from .. import metadata
 from ..guard import Guarded, guarded_work
 from .overflow import OverflowEstimator
-from .segments import Segment
+from .segments import EPOCH_S, Segment
 
-#: A time beyond this is one of day, seconds since 1970.
-_EPOCH_S = 1e9
 #: The clock is set anew when it is off by this much, seconds.
 _CLOCK_STEP_S = 0.01
 #: Samples come here in parts of about this length, seconds: a call costs the same for any number.
@@ -112,7 +110,7 @@ class StreamMonitor(Guarded, gr.sync_block):
             return
         rate = self._segment.sample_rate
         if self._driver_time is None:
-            if sample == 0 and moment[0] >= _EPOCH_S:
+            if sample == 0 and moment[0] >= EPOCH_S:
                 self._set_clock(0, moment, True)
         elif self._reports_overflows:
             passed = _between(self._driver_time, moment) * rate

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..command_line import number
 from ..errors import InputError
-from .base import LiveSource, Source, SourceKind
+from .base import LiveSource, Source, SourceKind, capture
 from .files import RECORDING, RawFileSource, SigmfSource, WavSource, open_file
 from .hardware import OSMOSDR, SOAPY, UHD, gain
 from .network import UDP, ZMQ
@@ -30,6 +30,7 @@ __all__ = [
     "SourceKind",
     "WavSource",
     "add_source_options",
+    "capture",
     "open_file",
     "open_source",
 ]

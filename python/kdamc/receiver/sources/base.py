@@ -16,7 +16,7 @@ from typing import Any
 from gnuradio import gr
 
 from ..errors import InputError
-from ..segments import Segment
+from ..segments import Segment, datetime_text
 
 
 class Source(ABC):
@@ -98,6 +98,9 @@ def capture(segment: Segment, offset: int = 0) -> dict[str, Any]:
     found: dict[str, Any] = {"core:sample_start": segment.start + offset}
     if segment.freq_hz:
         found["core:frequency"] = segment.freq_hz
+    moment = datetime_text(segment.time)
+    if moment is not None:
+        found["core:datetime"] = moment
     return found
 
 

@@ -24,7 +24,7 @@ from typing import Any
 from gnuradio import gr
 
 from ..errors import InputError
-from ..segments import Segment
+from ..segments import EPOCH_S, Segment
 from .base import LiveSource, SourceKind, check_rate
 from .driver_output import caught, silence
 
@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 
 #: What a driver may make of the asked sample rate without being refused, relative.
 _RATE_TOLERANCE = 1e-3
-#: A device's clock beyond this is set to the time of day, seconds since 1970.
-_EPOCH_S = 1e9
 #: How long a server may take to greet, seconds.
 _GREETING_S = 5.0
 
@@ -257,7 +255,7 @@ class UhdRadio(Radio):
 
         stream = uhd.stream_args(cpu_format="fc32", args="", channels=[self._settings.channel])
         block = uhd.usrp_source(self._device, stream)
-        if block.get_time_now().get_real_secs() < _EPOCH_S:
+        if block.get_time_now().get_real_secs() < EPOCH_S:
             block.set_time_now(uhd.time_spec(time.time()))
         return block
 
