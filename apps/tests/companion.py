@@ -28,6 +28,17 @@ PERIOD_MS = 200
 SETTLED = 3.0
 
 
+def show_category(tree, name):
+    """Open a category of the block tree, and no other."""
+    tree.collapse_all()
+    model = tree.get_model()
+    row = model.get_iter_first()
+    while row is not None:
+        if name in model.get_value(row, 0):
+            tree.expand_row(model.get_path(row), True)
+        row = model.iter_next(row)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("flowgraph")
@@ -53,6 +64,7 @@ def main():
             windows[0].resize(*size)  # without a window manager none is maximised
             for panel in (windows[0].CONSOLE, windows[0].VARIABLES):  # they name local paths
                 windows[0].update_panel_visibility(panel, False)
+            show_category(windows[0].btwin.treeview, "KD AMC")
         if not page.flow_graph.is_valid():
             for element, message in page.flow_graph.iter_error_messages():
                 print(f"{element}: {message}")

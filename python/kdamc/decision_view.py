@@ -47,7 +47,7 @@ _WARNING = 20.0
 #: Sizes in pixels.
 _MARGIN = 8
 _ROW = 13
-_TALLEST_ROW = 26
+_TALLEST_ROW = 34
 _NARROWEST_COLUMN = 130
 
 

@@ -8,6 +8,7 @@ import ast
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,39 @@ FIXED = {
 }  # fmt: skip
 #: More do not fit a page of GRC's dialog without scrolling.
 MOST_ON_A_TAB = 6
+
+#: Runs the compiled example of the folder in its first argument; prints how long it takes from the
+#: start of the program, and from each use of the chooser, to the first of five right labels in a row: seconds.
+WATCH = """
+import sys, time
+began = time.monotonic()
+sys.path.insert(0, sys.argv[1])
+from PyQt5.QtWidgets import QApplication
+from sim_to_labels import sim_to_labels
+application = QApplication(sys.argv)
+flowgraph = sim_to_labels()
+told = []
+view = flowgraph.display.qwidget()
+show = view.show_decision
+view.show_decision = lambda d, *rest: (told.append((d.label, time.monotonic())), show(d, *rest))
+chooser = flowgraph._modulation_combo_box
+assert chooser.currentText() == 'QPSK'
+for number, wanted in enumerate(('QPSK', 'BPSK', 'GFSK')):
+    if number:
+        began = time.monotonic()
+        chooser.setCurrentText(wanted)
+    else:
+        flowgraph.start()
+        flowgraph.show()
+    told.clear()
+    while [label for label, _ in told[-5:]] != 5 * [wanted]:
+        assert time.monotonic() < began + 60, (wanted, told[-5:])
+        application.processEvents()
+        time.sleep(0.01)
+    print(wanted, round(told[-5][1] - began, 2))
+flowgraph.stop()
+flowgraph.wait()
+"""
 
 
 def block_files():
@@ -332,38 +366,23 @@ class qa_grc(gr_unittest.TestCase):
         self.assertLessEqual(set(labels), {"left", "right", "unknown"})
 
     def test_the_simulated_radio_is_labelled_and_followed(self):
-        code = (
-            "import sys, time\n"
-            "sys.path.insert(0, sys.argv[1])\n"
-            "from PyQt5.QtWidgets import QApplication\n"
-            "from sim_to_labels import sim_to_labels\n"
-            "application = QApplication(sys.argv)\n"
-            "flowgraph = sim_to_labels()\n"
-            "told = []\n"
-            "view = flowgraph.display.qwidget()\n"
-            "show = view.show_decision\n"
-            "view.show_decision = lambda d, *rest: (told.append(d.label), show(d, *rest))\n"
-            "flowgraph.start()\n"
-            "flowgraph.show()\n"
-            "for wanted in ('QPSK', 'BPSK', 'GFSK'):\n"
-            "    flowgraph.set_modulation(wanted)\n"
-            "    limit = time.monotonic() + 60\n"
-            "    while told[-5:] != 5 * [wanted]:\n"
-            "        assert time.monotonic() < limit, (wanted, told[-5:])\n"
-            "        application.processEvents()\n"
-            "        time.sleep(0.01)\n"
-            "flowgraph.stop()\n"
-            "flowgraph.wait()\n"
-            "print('followed')\n"
-        )
+        """As a user does it: the window opens, labels come, and follow the chooser."""
+        screen = ["xvfb-run", "-a"] if shutil.which("xvfb-run") else []
+        platform = {} if screen else {"QT_QPA_PLATFORM": "offscreen"}
         done = subprocess.run(
-            [sys.executable, "-c", code, self.compiled.name],
+            [*screen, sys.executable, "-c", WATCH, self.compiled.name],
             capture_output=True,
             text=True,
-            timeout=240,
-            env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+            timeout=300,
+            env={**os.environ, **platform, "HOME": self.compiled.name},
         )
-        self.assertIn("followed", done.stdout, done.stderr)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        waited = [float(line.split()[1]) for line in done.stdout.splitlines()]
+        self.assertEqual(len(waited), 3, done.stdout)
+        print("labels right after", done.stdout.replace("\n", " s, "))
+        # What is promised is 5 s, on a machine that has a processor to spare: there it takes one
+        # or two. One that is busy with other things, as test machines are, may take longer.
+        self.assertLess(max(waited), 8 * 5.0)
 
 
 if __name__ == "__main__":
