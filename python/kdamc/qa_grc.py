@@ -51,8 +51,8 @@ FIXED = {
 #: More do not fit a page of GRC's dialog without scrolling.
 MOST_ON_A_TAB = 6
 
-#: Runs the compiled example of the folder in its first argument; prints how long it takes from the
-#: start of the program, and from each use of the chooser, to the first of five right labels in a row: seconds.
+#: Runs the compiled example of the folder in its first argument.  Prints the seconds from the start
+#: of the program, and from each use of the chooser, to the first of five right labels in a row.
 WATCH = """
 import sys, time
 began = time.monotonic()
