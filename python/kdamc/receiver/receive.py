@@ -147,8 +147,9 @@ class Receiver:
         self._taps = taps
         self._reconnect = reconnect
         self._monitor: StreamMonitor | None = None
-        # Of monitors before this one: gaps, samples that they lack, samples that came.
-        self._live_before = (0, 0, 0)
+        # Of monitors before this one: gaps, samples that they lack, samples that came, and how
+        # many monitors saw any.
+        self._live_before = (0, 0, 0, 0)
         # Flowgraphs that did not end, which must not be destroyed.
         self._stuck: list[Any] = []
         self._stopping = _Flag()
@@ -215,13 +216,14 @@ class Receiver:
         """Run a live source until it has given what ``segment`` asks, or is lost."""
         pause = _FIRST_PAUSE_S
         asked = segment.count
+        is_first = True
         while True:
             whole, part = divmod(time.time(), 1.0)
             segment = replace(segment, time=(int(whole), part))
             try:
                 loss = self._run_segment(segment, started)
             except InputError as error:
-                if not self._summary.reconnects:
+                if is_first:
                     raise
                 log.info("%s", error)
                 loss = str(error)
@@ -244,7 +246,7 @@ class Receiver:
             if self._stopping.is_set() or (left is not None and left <= 0):
                 return
             segment = replace(segment, start=segment.start + received, count=left)
-            self._summary.reconnects += 1
+            is_first = False
 
     def _run_segment(self, segment: Segment, started: float) -> str | None:
         """Run a flowgraph; why it ended if the source was lost, else None."""
@@ -329,25 +331,28 @@ class Receiver:
 
     def _live_stats(self) -> dict[str, Any]:
         """Counters of a live source, over all its segments."""
-        gaps, lost, received = self._live_before
+        gaps, lost, received, opened = self._live_before
         if self._monitor is not None:
             gaps += self._monitor.overflows
             lost += self._monitor.lost
             received += self._monitor.received
+            opened += self._monitor.received > 0
         return {
             "overflows": gaps,
             "samples_lost": lost,
             "inferred": not self._source.reports_overflows,
             "samples_received": received,
-            "reconnects": self._summary.reconnects,
+            "reconnects": max(0, opened - 1),
             **self._source.counters(),
         }
 
     def _forget_monitor(self) -> None:
-        found = self._live_stats()
-        self._live_before = (found["overflows"], found["samples_lost"], found["samples_received"])
+        found = self._summary.live = self._live_stats()
+        opened = self._live_before[3] + (self._monitor is not None and self._monitor.received > 0)
+        self._live_before = (
+            found["overflows"], found["samples_lost"], found["samples_received"], opened,
+        )  # fmt: skip
         self._monitor = None
-        self._summary.live = found
 
     def _look_for_errors(self, classifier: Classifier) -> None:
         for part in (classifier, self._monitor, *self._taps):

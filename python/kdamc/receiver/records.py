@@ -234,8 +234,7 @@ class Summary:
     right: int = 0
     judged: int = 0
     ended: str = "end of input"
-    #: How often a lost live source was opened again, and a live source's counters at the end.
-    reconnects: int = 0
+    #: A live source's counters at the end.
     live: Mapping[str, Any] = field(default_factory=dict)
     #: Records that a network output could not get rid of in time.
     unsent: int = 0
