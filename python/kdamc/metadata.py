@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pmt
 
 from .decision import Decision, Segment
+
+if TYPE_CHECKING:
+    from .band_scanner import FoundSignal
 
 TAG_TIME = pmt.intern("rx_time")
 TAG_FREQ = pmt.intern("rx_freq")
@@ -99,6 +102,22 @@ def decision_to_pmt(decision: Decision) -> Any:
     for name, key in _FIELDS.items():
         meta = pmt.dict_add(meta, key, to_pmt(getattr(decision, name)))
     return place_to_pmt(meta, decision.rx_time, decision.freq_hz, decision.sample_rate)
+
+
+def signal_to_pmt(found: FoundSignal, segment: Segment, model: str) -> Any:
+    """The metadata dictionary of a found signal's PDU.
+
+    All fields of :class:`FoundSignal`, ``centre_hz`` as ``rx_freq`` in absolute terms; ``rx_time``
+    of its first sample where known; ``sample_rate`` of the band; ``model``.
+    """
+    items = {**vars(found), "model": model}
+    items.pop("centre_hz")
+    return place_to_pmt(
+        dictionary(items),
+        segment.time_of(found.start),
+        segment.freq_hz + found.centre_hz,
+        segment.sample_rate,
+    )
 
 
 def read_decision(message: Any) -> Decision:
