@@ -198,8 +198,8 @@ def test_killed(sim, tmp_path, lines):
     marks = tmp_path / "marks.sigmf-meta"
     command = [*sim, "--json", out, "--record", pair, "--sigmf", marks, "--quiet"]
     with running(command) as process:
-        # A line is longer than 200 bytes, and metadata without annotations shorter than 1000.
-        wait_until(lambda: size(out) > 200 * lines and size(marks) > 1000 < size(pair), "lines")
+        # A line is shorter than 400 bytes, and so are metadata without annotations than 1000.
+        wait_until(lambda: size(out) > 400 * lines and size(marks) > 1000 < size(pair), "lines")
         process.send_signal(signal.SIGKILL)
         assert process.wait(PATIENCE) == -signal.SIGKILL
     assert len(check_lines(out)) >= lines
