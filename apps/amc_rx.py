@@ -27,14 +27,14 @@ from gnuradio.kdamc.receiver.command_line import (
 )
 from gnuradio.kdamc.receiver.console import LiveConsole, PlainConsole
 from gnuradio.kdamc.receiver.errors import InputError
-from gnuradio.kdamc.receiver.front_end import FrontEndPlan, plan_front_end
+from gnuradio.kdamc.receiver.front_end import FrontEndPlan, plan_front_end, plan_whole_band
 from gnuradio.kdamc.receiver.gate import OPEN_DB, look_for_gate
 from gnuradio.kdamc.receiver.json_report import JsonReport
 from gnuradio.kdamc.receiver.metrics_report import MetricsReport
 from gnuradio.kdamc.receiver.mqtt_report import MqttReport
 from gnuradio.kdamc.receiver.receive import Receiver, Report, Tap
 from gnuradio.kdamc.receiver.record_report import RecordReport, recording_paths
-from gnuradio.kdamc.receiver.records import DecisionLike, Summary
+from gnuradio.kdamc.receiver.records import DecisionLike, FoundSignalLike, Summary
 from gnuradio.kdamc.receiver.segments import Segment, limit_duration
 from gnuradio.kdamc.receiver.sigmf_report import SigmfReport
 from gnuradio.kdamc.receiver.sources import Source, add_source_options, open_source
@@ -113,6 +113,33 @@ def build_parser() -> Parser:
     )
     model.add_argument(
         "--output", choices=OUTPUTS, metavar="KIND", help=f"its output: {', '.join(OUTPUTS)}"
+    )
+    scan = parser.add_argument_group("scan")
+    scan.add_argument(
+        "--scan",
+        action="store_true",
+        help="search the whole band for signals, classify and list each one",
+    )
+    scan.add_argument(
+        "--max-signals",
+        metavar="N",
+        type=number(int, 1),
+        default=16,
+        help="classified at once; more are listed as unknown (default %(default)s)",
+    )
+    scan.add_argument(
+        "--ring",
+        metavar="S",
+        type=number(float, 1),
+        default=2.0,
+        help="samples kept, 8 bytes each (default %(default)s s)",
+    )
+    scan.add_argument(
+        "--min-bandwidth",
+        metavar="HZ",
+        type=number(float, 0),
+        default=0.0,
+        help="ignore what is narrower",
     )
     decisions = parser.add_argument_group("decisions")
     decisions.add_argument(
@@ -231,6 +258,18 @@ def check_outputs(args: argparse.Namespace, source: Source) -> None:
         taken.append(path.resolve())
 
 
+#: Options of one signal's front end, which a scan sets for each signal by itself.
+_FOR_ONE_SIGNAL = ("tune", "symbol_rate", "samples_per_symbol", "bandwidth", "gate_db", "hop")
+
+
+def check_scan(args: argparse.Namespace) -> None:
+    """Refuse what a scan does not obey."""
+    for name in _FOR_ONE_SIGNAL:
+        if args.scan and getattr(args, name):
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} does not apply to --scan, which looks for itself")
+
+
 def run(args: argparse.Namespace) -> int:
     """Receive as the command line says and return the exit status.
 
@@ -238,11 +277,14 @@ def run(args: argparse.Namespace) -> int:
     """
     from gnuradio.kdamc.kd_amc_classifier import kd_amc_classifier
     from gnuradio.kdamc.model import open_model
+    from gnuradio.kdamc.signal_scanner import signal_scanner
 
+    check_scan(args)
     source = open_source(args)
     explicit = third_party_settings(args)
     model = open_model(args.model, **explicit)
-    front_end = plan(args, source, model)
+    rate = source.segments[0].sample_rate
+    front_end = plan_whole_band(rate, source.is_complex) if args.scan else plan(args, source, model)
     segments = source.segments
     if args.duration is not None:
         segments = limit_duration(segments, args.duration)
@@ -252,8 +294,12 @@ def run(args: argparse.Namespace) -> int:
     gate_db = args.gate_db
     if gate_db is None:
         gate_db = (
-            look_for_gate(source, front_end, model.input_size) if source.is_repeatable else OPEN_DB
+            look_for_gate(source, front_end, model.input_size)
+            if source.is_repeatable and not args.scan
+            else OPEN_DB
         )
+    mode = "live" if args.throttle or source.is_live else "offline"
+    threshold = -1.0 if args.unknown_threshold is None else args.unknown_threshold
 
     def make_classifier(
         segment: Segment, on_decision: Callable[[DecisionLike], None]
@@ -265,11 +311,28 @@ def run(args: argparse.Namespace) -> int:
             decision_frames=args.decision_frames,
             decision_interval=args.decision_interval,
             gate_db=gate_db,
-            unknown_threshold=-1.0 if args.unknown_threshold is None else args.unknown_threshold,
-            mode="live" if args.throttle or source.is_live else "offline",
+            unknown_threshold=threshold,
+            mode=mode,
             rx_freq=segment.freq_hz,
             rx_time=segment.time,
             on_decision=on_decision,
+            **explicit,
+        )
+
+    def make_scanner(
+        segment: Segment, on_signal: Callable[[FoundSignalLike], None]
+    ) -> signal_scanner:
+        return signal_scanner(
+            model=str(model.path),
+            sample_rate=segment.sample_rate,
+            mode=mode,
+            max_signals=args.max_signals,
+            ring_seconds=args.ring,
+            min_bandwidth=args.min_bandwidth,
+            unknown_threshold=threshold,
+            rx_freq=segment.freq_hz,
+            rx_time=segment.time,
+            on_signal=on_signal,
             **explicit,
         )
 
@@ -279,7 +342,7 @@ def run(args: argparse.Namespace) -> int:
         source,
         segments,
         front_end,
-        make_classifier,
+        make_scanner if args.scan else make_classifier,
         reports,
         summary,
         args.throttle,
@@ -317,7 +380,7 @@ def open_reports(
     width = annotation_width(args, front_end)
     console: LiveConsole | PlainConsole | None = None
     if not args.quiet and sys.stdout.isatty():
-        console = LiveConsole(f"{source.name}, {model}")
+        console = LiveConsole(f"{source.name}, {model}", is_scan=args.scan)
     elif not args.quiet:
         console = PlainConsole()
     network: list[Report] = []

@@ -253,7 +253,7 @@ class BandScanner:
         return [f for f in self._followers.values() if f.channel is not None]
 
     def _meet(self, track: Track) -> _Follower:
-        start = round(track.rows()[0] * self.search.row_samples)
+        start = track.start_row * self.search.row_samples
         self._counters.signals += 1
         found = FoundSignal(
             track.number, start, start, True, 0.0, 0.0, None, 0.0, UNKNOWN_LABEL, 0.0, 0.0, 0, 0, 0
@@ -316,6 +316,7 @@ class BandScanner:
         follower.extractor = self._extractor(found.centre_hz, rate, found.bandwidth_hz)
         follower.segment = Segment(freq_hz=found.centre_hz, sample_rate=rate)
         if follower.channel is None:
+            follower.position = max(follower.position, self._start(follower.track))
             follower.channel = Channel(
                 self._engine,
                 DecisionSettings(_DECISION_FRAMES, 0.0),
@@ -350,8 +351,7 @@ class BandScanner:
             self._look(follower)
             if len(self._busy()) < self._max_signals:
                 self._aim(follower)
-        stop = min(round(track.rows()[1] * self.search.row_samples), self._ring.end)
-        self._feed(follower, stop)
+        self._feed(follower, self._stop(track))
         if follower.channel is not None:
             tail = np.zeros(follower.extractor.tail, np.complex64)
             samples = follower.extractor.process(tail)
@@ -405,10 +405,15 @@ class BandScanner:
                 confidence=confidence,
                 entropy=float(-(posterior * np.log(np.maximum(posterior, 1e-300))).sum()),
             )
-        stop = (
-            self._ring.end if ongoing else round(follower.track.rows()[1] * self.search.row_samples)
-        )
-        self._on_signal(replace(found, stop=stop, ongoing=ongoing))
+        track = follower.track
+        stop = self._ring.end if ongoing else self._stop(track)
+        self._on_signal(replace(found, start=self._start(track), stop=stop, ongoing=ongoing))
+
+    def _start(self, track: Track) -> int:
+        return round(track.rows()[0] * self.search.row_samples)
+
+    def _stop(self, track: Track) -> int:
+        return min(round(track.rows()[1] * self.search.row_samples), self._ring.end)
 
     def _fail(self, error: BaseException) -> None:
         self._error = error

@@ -202,6 +202,22 @@ def plan_front_end(
     )
 
 
+def plan_whole_band(sample_rate: float, is_complex: bool = True) -> FrontEndPlan:
+    """The front end before a scanner: nothing, or the positive half of a real signal's band."""
+    if is_complex:
+        return plan_front_end(sample_rate)
+    # What a Hilbert transformer leaves has no second half: it may be decimated unfiltered.
+    return FrontEndPlan(
+        sample_rate=sample_rate,
+        is_complex=False,
+        tune_hz=sample_rate / 4,
+        interpolation=1,
+        decimation=2,
+        taps=(1.0,),
+        bandwidth_hz=sample_rate / 2,
+    )
+
+
 class FrontEnd(gr.hier_block2):
     """The blocks of a plan: complex (or real floats) in, complex out.
 

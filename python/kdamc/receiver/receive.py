@@ -18,7 +18,14 @@ from gnuradio import blocks, gr
 from .. import metadata
 from .errors import InputError
 from .front_end import FrontEnd, FrontEndPlan
-from .records import SCHEMA_VERSION, DecisionLike, DecisionRecord, SignalRecord, Summary
+from .records import (
+    SCHEMA_VERSION,
+    DecisionLike,
+    DecisionRecord,
+    FoundSignalLike,
+    SignalRecord,
+    Summary,
+)
 from .segments import Segment
 from .sources import LiveSource, Source
 from .stream_monitor import StreamMonitor
@@ -56,8 +63,9 @@ class Classifier(Protocol):
         """Samples taken so far."""
 
 
-#: Makes a classifier block for a segment: (segment at the classifier's rate, callback).
-MakeClassifier = Callable[[Segment, Callable[[DecisionLike], None]], Classifier]
+#: Makes a classifier or a scanner for a segment: (segment at its rate, what it calls with a
+#: decision or a found signal).
+MakeClassifier = Callable[[Segment, Callable[["DecisionLike | FoundSignalLike"], None]], Classifier]
 
 
 class Report(Protocol):
@@ -153,6 +161,8 @@ class Receiver:
         # Flowgraphs that did not end, which must not be destroyed.
         self._stuck: list[Any] = []
         self._stopping = _Flag()
+        #: Signals of the segments before this one.
+        self._signals_before = 0
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
         #: Whether the flowgraph refused to end: the process then should not wait for it.
@@ -260,9 +270,14 @@ class Receiver:
         if self._source.is_live:
             monitor = StreamMonitor(segment, self._source.reports_overflows)
         self._monitor = monitor
-        classifier = self._make_classifier(
-            at_classifier, lambda decision: self._on_decision(segment, monitor, decision)
-        )
+
+        def on_result(result: DecisionLike | FoundSignalLike) -> None:
+            if hasattr(result, "ongoing"):
+                self._on_signal(segment, monitor, classifier, result)
+            else:
+                self._on_decision(segment, monitor, result)
+
+        classifier = self._make_classifier(at_classifier, on_result)
         self._assemble(graph, segment, classifier)
         finished = threading.Event()
 
@@ -302,6 +317,7 @@ class Receiver:
             self._refresh()
         self._look_for_errors(classifier)
         stats = classifier.stats()
+        self._signals_before += int(stats.get("signals", 0))
         for key, count in before.items():
             setattr(self._summary, key, count + int(stats.get(key, 0)))
         self._summary.duration_s = (
@@ -429,6 +445,39 @@ class Receiver:
             # Raised here it would end a thread of the flowgraph, and the run would hang.
             log.debug("report failed", exc_info=True)
             self._fail(error)
+
+    def _on_signal(
+        self,
+        segment: Segment,
+        monitor: StreamMonitor | None,
+        scanner: Classifier,
+        found: FoundSignalLike,
+    ) -> None:
+        """A signal as the scanner found it, in terms of the source."""
+        first, count = self._plan.source_range(found.start, found.stop - found.start, segment.count)
+        start = segment.start + first
+        clock = segment if monitor is None else monitor
+        self.report_signal(
+            SignalRecord(
+                number=self._signals_before + found.number,
+                start=clock.seconds_at(start),
+                stop=clock.seconds_at(start + count),
+                sample_start=start,
+                sample_count=count,
+                freq_hz=segment.freq_hz + self._plan.tune_hz + found.centre_hz,
+                bandwidth_hz=found.bandwidth_hz,
+                symbol_rate_hz=found.symbol_rate_hz,
+                snr_db=found.snr_db,
+                label=found.label,
+                confidence=found.confidence,
+                entropy=found.entropy,
+                model=str(scanner.stats()["model"]),
+                frames_used=found.frames_used,
+                frames_dropped=found.frames_lost,
+                ongoing=found.ongoing,
+                truth=self._source.true_label(start, count),
+            )
+        )
 
     def _report_stats(self, stats: Mapping[str, Any], elapsed_s: float) -> None:
         record = {

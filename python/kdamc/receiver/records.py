@@ -34,6 +34,24 @@ class DecisionLike(Protocol):
     frames_dropped: int
 
 
+class FoundSignalLike(Protocol):
+    """What a scanner's signal must have to be reported: see ``band_scanner.FoundSignal``."""
+
+    number: int
+    start: int
+    stop: int
+    ongoing: bool
+    centre_hz: float
+    bandwidth_hz: float
+    symbol_rate_hz: float | None
+    snr_db: float
+    label: str
+    confidence: float
+    entropy: float
+    frames_used: int
+    frames_lost: int
+
+
 @dataclass(frozen=True)
 class DecisionRecord:
     """A decision as it is reported.
