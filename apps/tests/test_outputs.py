@@ -709,7 +709,9 @@ def test_report_of_a_run(folder, tmp_path):
     assert imread(tmp_path / "out.png").std() > 0.1
 
 
-def test_signals_on_the_console(capsys):
+@pytest.mark.parametrize(("columns", "rate"), [(80, "rate"), (130, "symbol rate")])
+def test_signals_on_the_console(capsys, monkeypatch, columns, rate):
+    monkeypatch.setenv("COLUMNS", str(columns))
     console = LiveConsole("a band", rows=3)
     for number in range(1, 6):
         last = replace(SIGNAL, number=number, ongoing=number in (1, 5), freq_hz=100e6 + number)
@@ -719,16 +721,9 @@ def test_signals_on_the_console(capsys):
     end.add_signal(SIGNAL)
     console.summary(end)
     shown = capsys.readouterr().out
-    for word in (
-        "symbol rate",
-        "9.6 kBd",
-        "12.5 kHz",
-        "GFSK",
-        "14.2 dB",
-        "1.50 s ...",
-        "1 signals",
-    ):
+    for word in (rate, "9.6 kBd", "12.5 kHz", "GFSK", "0.97", "14.2 dB", "0.500 s", "1.50 s ..."):
         assert word in shown
+    assert "1 signals" in shown
     # Those that last stay, of the others the newest.
     assert all(f"100.00000{number} MHz" in shown for number in (1, 4, 5))
     assert not any(f"100.00000{number} MHz" in shown for number in (2, 3))

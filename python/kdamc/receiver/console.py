@@ -19,6 +19,8 @@ from .segments import EPOCH_S
 
 #: Decisions further apart than this do not share a line, seconds.
 _PAUSE_S = 2.0
+#: From so many columns on the table of signals has lines and bars.
+_WIDE = 118
 
 
 def time_text(seconds: float) -> str:
@@ -283,24 +285,29 @@ class LiveConsole:
     def _fill_with_signals(self, table: Any) -> None:
         from rich.text import Text
 
-        table.add_column("#", justify="right")
-        table.add_column("label", min_width=8)
-        table.add_column("confidence", min_width=15)
-        for name in ("centre", "bandwidth", "symbol rate", "SNR", "start", "duration"):
+        wide = self._console.width >= _WIDE
+        rate = "symbol rate"
+        if not wide:
+            table.box, table.padding, rate = None, (0, 0, 0, 1), "rate"
+        table.add_column("#", justify="right", no_wrap=True)
+        table.add_column("label", min_width=7, no_wrap=True)
+        table.add_column("confidence" if wide else "conf", min_width=15 if wide else 4)
+        for name in ("centre", "bandwidth", rate, "SNR", "start", "duration"):
             table.add_column(name, justify="right", no_wrap=True)
         if self._has_truth:
             table.add_column("sent")
         for number, signal in sorted(self._signals.items()):
             duration = duration_text(signal)
+            start = time_text(signal.start)
             row = [
                 str(number),
                 Text(signal.label, style="bold"),
-                _confidence_bar(signal.confidence),
+                _confidence_bar(signal.confidence) if wide else f"{signal.confidence:.2f}",
                 freq_text(signal.freq_hz),
                 freq_text(signal.bandwidth_hz),
                 rate_text(signal.symbol_rate_hz),
                 snr_text(signal.snr_db),
-                time_text(signal.start),
+                start if wide or start.endswith("s") else start.partition(".")[0],
                 Text(f"{duration} ...", style="green") if signal.ongoing else f"{duration}    ",
             ]
             table.add_row(*row, *self._truth_cells(signal))
