@@ -44,6 +44,11 @@ def snr_text(snr_db: float | None) -> str:
     return "-" if snr_db is None else f"{snr_db:.1f} dB"
 
 
+def width_text(hertz: float) -> str:
+    """A bandwidth for people, to three digits."""
+    return freq_text(float(f"{hertz:.3g}"))
+
+
 def rate_text(baud: float | None) -> str:
     """A symbol rate for people; a dash where there is no estimate."""
     if baud is None:
@@ -135,7 +140,7 @@ class PlainConsole:
         if not record.ongoing:
             self._print(
                 f"{time_text(record.start):>14}  {duration_text(record):>8}  "
-                f"{freq_text(record.freq_hz):>16}  {freq_text(record.bandwidth_hz):>12}  "
+                f"{freq_text(record.freq_hz):>16}  {width_text(record.bandwidth_hz):>12}  "
                 f"{rate_text(record.symbol_rate_hz):>10}  {record.label:<10} "
                 f"{record.confidence:5.2f}  {snr_text(record.snr_db):>8}  "
                 f"{truth_text(record)}".rstrip()
@@ -304,7 +309,7 @@ class LiveConsole:
                 Text(signal.label, style="bold"),
                 _confidence_bar(signal.confidence) if wide else f"{signal.confidence:.2f}",
                 freq_text(signal.freq_hz),
-                freq_text(signal.bandwidth_hz),
+                width_text(signal.bandwidth_hz),
                 rate_text(signal.symbol_rate_hz),
                 snr_text(signal.snr_db),
                 start if wide or start.endswith("s") else start.partition(".")[0],
