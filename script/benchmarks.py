@@ -32,6 +32,9 @@ FRAME_LEN = 128
 GATE = 1e-6
 SIZES = (32 << 10, 128 << 20)
 REPLAY_FRAMES = 220_000
+DISPLAY_DECISIONS_PER_SECOND = 30
+DISPLAY_SECONDS = 15.0
+DISPLAY_ROUNDS = 3
 
 
 def numpy_frames(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,20 +125,26 @@ def flowgraph_over_ort(name: str, rounds: int) -> float:
     return median(ratios)
 
 
-def pinned(name: str, processors: int, rounds: int) -> float:
-    """:func:`flowgraph_over_ort` in a process of its own on so many processors."""
-    allowed = sorted(os.sched_getaffinity(0))[:processors]
-    code = (
-        f"import os, sys; os.sched_setaffinity(0, {allowed}); sys.path.insert(0, sys.argv[1])\n"
-        f"import benchmarks; print(benchmarks.flowgraph_over_ort({name!r}, {rounds}))"
-    )
+def in_own_process(code: str, **environment: str) -> float:
+    """What code that begins with ``import benchmarks`` prints last, in another process."""
+    folder = str(Path(__file__).parent)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(Path(__file__).parent)],
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, sys.argv[1])\n{code}", folder],
         check=True,
         capture_output=True,
         text=True,
+        env={**os.environ, **environment},
     )
     return float(done.stdout.split()[-1])
+
+
+def pinned(name: str, processors: int, rounds: int) -> float:
+    """:func:`flowgraph_over_ort` in a process of its own on so many processors."""
+    allowed = sorted(os.sched_getaffinity(0))[:processors]
+    return in_own_process(
+        f"import os; os.sched_setaffinity(0, {allowed})\n"
+        f"import benchmarks; print(benchmarks.flowgraph_over_ort({name!r}, {rounds}))"
+    )
 
 
 def write_noise(path: Path, frames: int, model: kdamc.Model) -> None:
@@ -202,6 +211,85 @@ class MessageCounter(gr.basic_block):
     def take(self, _message: object) -> None:
         """One more."""
         self.count += 1
+
+
+def load_of_decisions(shown: bool, seconds: float) -> float:
+    """Share of a processor that this process takes to take decisions, and to show them if asked.
+
+    Every decision has another label and posterior than the one before; statistics come once a
+    second.
+    """
+    from gnuradio.kdamc import metadata
+    from gnuradio.kdamc.decision import Decision
+    from PyQt5.QtCore import QTimer
+    from PyQt5.QtWidgets import QApplication
+
+    application = QApplication([])
+    classes = kdamc.open_model("").classes
+    random = np.random.default_rng(4)
+    messages = []
+    for k in range(100):
+        posterior = random.dirichlet(np.full(len(classes), 0.3)).astype(np.float32)
+        decision = Decision(
+            label=classes[posterior.argmax()], confidence=float(posterior.max()),
+            posterior=posterior, entropy=1.0, snr_db=10 + k / 100, sample_start=8192 * k,
+            sample_count=8192, rx_time=None, freq_hz=0.0, sample_rate=250e3, model="benchmark",
+            frames_used=64, frames_gated=0, frames_dropped=0,
+        )  # fmt: skip
+        meta = metadata.decision_to_pmt(decision)
+        meta = pmt.dict_add(meta, pmt.intern("classes"), pmt.intern(",".join(classes)))
+        messages.append(pmt.cons(meta, metadata.f32vector(posterior)))
+    stats = metadata.dictionary({"dropped": 0, "frames_per_second": 1920.0})
+
+    sink = kdamc.kd_amc_display() if shown else MessageCounter()
+    if shown:
+        sink.qwidget().resize(500, 600)
+        sink.qwidget().show()
+    sender = gr.basic_block(name="Sender", in_sig=None, out_sig=None)
+    ports = {name: pmt.intern(name) for name in ("decisions", "stats")}
+    tb = gr.top_block()
+    for name, port in ports.items():
+        sender.message_port_register_out(port)
+        tb.msg_connect(sender, name, sink, name if shown else "in")
+    sent = 0
+
+    def send() -> None:
+        nonlocal sent
+        sender.message_port_pub(ports["decisions"], messages[sent % len(messages)])
+        if sent % DISPLAY_DECISIONS_PER_SECOND == 0:
+            sender.message_port_pub(ports["stats"], stats)
+        sent += 1
+
+    timer = QTimer()
+    timer.timeout.connect(send)
+    timer.start(1000 // DISPLAY_DECISIONS_PER_SECOND)
+    tb.start()
+    marks: list[tuple[float, float]] = []
+
+    def mark() -> None:
+        marks.append((time.perf_counter(), time.process_time()))
+        if len(marks) == 2:
+            application.quit()
+
+    QTimer.singleShot(2000, mark)  # by then windows are open and fonts are loaded
+    QTimer.singleShot(2000 + int(1000 * seconds), mark)
+    application.exec_()
+    tb.stop()
+    tb.wait()
+    (began, before), (ended, after) = marks
+    return (after - before) / (ended - began)
+
+
+def display_cpu_share(rounds: int) -> float:
+    """Median share of a processor that showing 30 decisions a second takes."""
+
+    def share(shown: bool) -> float:
+        call = f"benchmarks.load_of_decisions({shown}, {DISPLAY_SECONDS})"
+        return in_own_process(
+            f"import benchmarks; print({call}, flush=True)", QT_QPA_PLATFORM="offscreen"
+        )
+
+    return median(share(True) - share(False) for _ in range(rounds))
 
 
 def resident_bytes() -> int:
@@ -277,6 +365,9 @@ def main() -> None:
         help="how long --live takes for each of its runs (default %(default)s)",
     )
     parser.add_argument(
+        "--display", action="store_true", help="instead: what showing decisions takes"
+    )
+    parser.add_argument(
         "--replay",
         metavar="DATASET",
         type=Path,
@@ -299,6 +390,15 @@ def main() -> None:
             options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         return
 
+    if options.display:
+        with console.status("display"):
+            share = display_cpu_share(DISPLAY_ROUNDS)
+        found = {"processor": processor(), "display_cpu_share": share}
+        console.print_json(data=found)
+        if options.json:
+            options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        return
+
     with console.status("kernel and memcpy"):
         over_memcpy = kernel_over_memcpy(options.kernel_bench)
     with console.status("kernel and NumPy"):
@@ -314,6 +414,8 @@ def main() -> None:
             "two_cores": pinned(fastest, 2, options.rounds),
             "one_core": pinned(fastest, 1, options.rounds),
         }
+    with console.status("display"):
+        display_share = display_cpu_share(DISPLAY_ROUNDS)
     with console.status(f"replay with {fastest}"), tempfile.TemporaryDirectory() as folder:
         data = options.replay
         if data is None:
@@ -338,6 +440,10 @@ def main() -> None:
         "time of amc_replay's flowgraph over a bare loop", f"{over_loop['flowgraph']:.3f}"
     )
     table.add_row("time of amc_replay from start to exit", f"{over_loop['command']:.3f}")
+    table.add_row(
+        f"processor time of the display, {DISPLAY_DECISIONS_PER_SECOND} decisions/s",
+        f"{display_share:.3f}",
+    )
     for name, speed in speeds.items():
         table.add_row(f"frames/s of {name}, one thread, batch {BATCH_FRAMES}", f"{speed:,.0f}")
     console.print(table)
@@ -348,6 +454,7 @@ def main() -> None:
             "kernel_over_numpy": over_numpy,
             "flowgraph_over_ort": over_ort,
             "replay_over_ort": over_loop,
+            "display_cpu_share": display_share,
             "flowgraph_model": fastest,
             "frames_per_second": speeds,
         }
