@@ -330,6 +330,7 @@ def run(args: argparse.Namespace) -> int:
             ring_seconds=args.ring,
             min_bandwidth=args.min_bandwidth,
             unknown_threshold=threshold,
+            audio=not source.is_complex,
             rx_freq=segment.freq_hz,
             rx_time=segment.time,
             on_signal=on_signal,

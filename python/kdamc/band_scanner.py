@@ -27,9 +27,10 @@ from .signal_search import Occupancy, SignalSearch, Track, plan_rows
 from .symbol_rate import HIGHEST_SHARE, estimate_symbol_rate
 
 #: Rows of spectra that are seen of a signal before its extractor is set.
-_SETTLE_ROWS = 6
-#: Rows between checks of where a lasting signal is now, and between interim reports of it.
-_FOLLOW_ROWS = 60
+_SETTLE_ROWS = 12
+#: Between checks of where a lasting signal is now, and between interim reports of it; and what
+#: is looked at, seconds.
+_FOLLOW_SECONDS = 1.0
 #: An extractor is set anew where centre (of the bandwidth) or symbol rate moved by so much.
 _DRIFT_SHARE, _RATE_SHARE = 0.04, 0.02
 #: The pass band and the slope beyond it, over the bandwidth that a spectrum shows: the ends of a
@@ -143,7 +144,8 @@ class BandScanner:
 
     ``sample_rate`` in Hz; ``live`` drops the oldest frames where the model is too slow, and
     counts them, else ``push`` waits; ``max_signals`` extractors exist, signals beyond them are
-    listed without a label; the ring holds ``ring_seconds``. ``on_signal`` is told of a signal
+    listed without a label; the ring holds ``ring_seconds``; ``ignore_dc`` and ``audio`` as in
+    :class:`SignalSearch`. ``on_signal`` is told of a signal
     once a second or so while it lasts, and at its end; from the pushing thread.
 
     Raises ValueError for what is out of range.
@@ -162,6 +164,7 @@ class BandScanner:
         unknown_threshold: float | None = None,
         queue_frames: int = 4096,
         ignore_dc: bool = True,
+        audio: bool = False,
     ) -> None:
         if max_signals < 1:
             raise ValueError("max_signals must be at least 1")
@@ -182,10 +185,14 @@ class BandScanner:
             averages,
             min_bandwidth_hz=min_bandwidth_hz,
             ignore_dc=ignore_dc,
+            audio=audio,
         )
         # Transforms overlap: a row needs half of one more than its samples.
         self._row_end = self.search.row_samples + bins // 2
         self._ring = SampleRing(max(round(ring_seconds * sample_rate), 4 * self._row_end))
+        self._follow_rows = max(
+            _SETTLE_ROWS, round(_FOLLOW_SECONDS * sample_rate / self.search.row_samples)
+        )
         self._followers: dict[int, _Follower] = {}
         self._error: BaseException | None = None
         wanted = engine.model.samples_per_symbol
@@ -232,12 +239,10 @@ class BandScanner:
     def _follow(self, ended: list[Track]) -> None:
         row = self.search.row
         for track in self.search.tracks:
-            follower = self._followers.get(track.number)
-            if follower is None:
-                follower = self._meet(track)
             if row - track.start_row < _SETTLE_ROWS:
                 continue
-            if row - follower.checked_row >= _FOLLOW_ROWS or follower.checked_row == 0:
+            follower = self._followers.get(track.number) or self._meet(track)
+            if row - follower.checked_row >= self._follow_rows or follower.checked_row == 0:
                 self._look(follower)
                 if follower.channel is not None or len(self._busy()) < self._max_signals:
                     self._aim(follower)
@@ -254,9 +259,23 @@ class BandScanner:
 
     def _meet(self, track: Track) -> _Follower:
         start = track.start_row * self.search.row_samples
+        track.looked_at = True
         self._counters.signals += 1
         found = FoundSignal(
-            track.number, start, start, True, 0.0, 0.0, None, 0.0, UNKNOWN_LABEL, 0.0, 0.0, 0, 0, 0
+            self._counters.signals,
+            start,
+            start,
+            True,
+            0.0,
+            0.0,
+            None,
+            0.0,
+            UNKNOWN_LABEL,
+            0.0,
+            0.0,
+            0,
+            0,
+            0,
         )
         follower = _Follower(track, found, position=start)
         self._followers[track.number] = follower
@@ -285,9 +304,13 @@ class BandScanner:
         )
 
     def _symbol_rate(self, follower: _Follower, place: Occupancy) -> float | None:
-        """From what the ring holds of the signal, not more than half a second."""
-        start = max(follower.position, self._ring.start)
-        stop = min(self._ring.end, start + round(self._sample_rate / 2))
+        """From what the ring holds of the signal, not more than a second."""
+        stop = self._stop(follower.track)
+        start = max(
+            self._start(follower.track),
+            self._ring.start,
+            stop - round(_FOLLOW_SECONDS * self._sample_rate),
+        )
         rate = min(_LOOK_RATE * place.bandwidth_hz, self._sample_rate)
         extractor = self._extractor(place.centre_hz, rate, place.bandwidth_hz)
         looked = [extractor.process(part) for part in self._ring.parts(start, stop)]

@@ -46,6 +46,7 @@ class signal_scanner(Guarded, gr.sync_block):
         min_bandwidth: in Hz, of a signal that counts.
         unknown_threshold: below 0: the model's own, or a confidence of 0.5.
         ignore_dc: leave out a spike at 0 Hz.
+        audio: the band is what a receiver's filter left of a wider one.
         rx_freq: in Hz, until a tag says otherwise.
         rx_time: seconds or (seconds, fraction) of the first sample, until a tag says otherwise.
         queue_frames: frames of a signal that may wait for the network.
@@ -68,6 +69,7 @@ class signal_scanner(Guarded, gr.sync_block):
         min_bandwidth: float = 0.0,
         unknown_threshold: float = -1.0,
         ignore_dc: bool = True,
+        audio: bool = False,
         rx_freq: float = 0.0,
         rx_time: float | tuple[int, float] | None = None,
         queue_frames: int = 4096,
@@ -99,6 +101,7 @@ class signal_scanner(Guarded, gr.sync_block):
             "min_bandwidth_hz": min_bandwidth,
             "unknown_threshold": None if unknown_threshold < 0 else unknown_threshold,
             "ignore_dc": ignore_dc,
+            "audio": audio,
             "queue_frames": queue_frames,
         }
         clock = (0, rx_time) if isinstance(rx_time, int | float) else rx_time

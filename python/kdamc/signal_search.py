@@ -41,13 +41,15 @@ _MIN_OPEN, _MIN_STAY = 1.6, 1.3
 #: The floor: stretches of the band, the quantile in each, stiffness and asymmetry of the curve.
 _STRETCHES = 64
 _QUANTILE, _QUANTILE_DEVIATE = 0.3, -0.524
-_STIFFNESS, _ASYMMETRY, _ITERATIONS = 300.0, 0.02, 8
+_STIFFNESS, _ASYMMETRY, _ITERATIONS = 3000.0, 0.001, 8
 #: A stretch that lies so far under the median one is no noise but a filter's stop band.
 _STOP_BAND_DB = 20.0
 #: In a receiver's audio the step between its filter's stop and pass band is at least so high.
 _AUDIO_STEP_DB = 15.0
-#: A first look takes this quantile over time for quiet, and allows the floor to lie above it.
-_QUIET_QUANTILE, _QUIET_MARGIN_DB = 0.1, 1.0
+#: What a Hilbert transformer makes of audio is no good at the ends of its band.
+_AUDIO_EDGE_SHARE = 0.015
+#: Pieces that belong together show it within so many rows.
+_JOIN_WITHIN_ROWS = 12
 #: Weaker than a neighbour by so much, and closer than its width: what it leaks, or clips.
 _SKIRT_DB = 38.0
 
@@ -82,6 +84,8 @@ class Track:
 
     ``start_row`` and ``last_row`` are the first and the latest row that hold it; ``low`` and
     ``high`` its bins; ``ended`` whether it is over. ``number`` counts confirmed tracks from 1.
+    A track that nobody has ``looked_at`` may still turn out to be a piece of another: for
+    ``joined_rows`` one region held both.
     """
 
     start_row: int
@@ -92,6 +96,8 @@ class Track:
     number: int = 0
     last_row: int = 0
     seen_rows: int = 0
+    joined_rows: int = 0
+    looked_at: bool = False
     ended: bool = False
     first_excess: float = 0.0
     last_excess: float = 0.0
@@ -134,7 +140,8 @@ class SignalSearch:
 
     ``bins`` and ``averages`` are those of the spectra. ``confirm_rows`` and ``release_rows`` are
     the hysteresis in time; ``min_bandwidth_hz`` is the narrowest signal that counts;
-    ``ignore_dc`` drops a spike at 0 Hz, which direct conversion receivers make.
+    ``ignore_dc`` drops a spike at 0 Hz, which direct conversion receivers make. ``audio`` says
+    that the band is what a receiver's filter left of a wider one: outside it there is no noise.
     """
 
     def __init__(
@@ -158,7 +165,7 @@ class SignalSearch:
         self._min_bins = max(2.0, min_bandwidth_hz / self.hertz_per_bin)
         self._ignore_dc = ignore_dc
         self._audio = audio
-        self._quiet: np.ndarray | None = None
+        self._edge_bins = int(_AUDIO_EDGE_SHARE * bins)
         sigma = (max(1.0, averages * _INDEPENDENT) * _CELL_INDEPENDENT) ** -0.5
         self._sigma = sigma
         self._open = max(_MIN_OPEN, _gamma_quantile(sigma, _OPEN_DEVIATE))
@@ -182,7 +189,7 @@ class SignalSearch:
         """Noise floor (bins,) of a spectrum (bins,), in its units."""
         level = self._levels(spectrum)
         if self._audio:
-            believed = level > _upper_heap(level if self._quiet is None else self._quiet)
+            believed = level > _upper_heap(level)
         else:
             believed = level > np.median(level) - _STOP_BAND_DB
         weights = believed.astype(float)
@@ -193,16 +200,9 @@ class SignalSearch:
             if np.array_equal(changed, weights):
                 break
             weights = changed
-        if self._quiet is not None:
-            curve = np.minimum(curve, self._quiet)
         # Nothing is looked for in a stop band.
         curve = np.where(believed, curve, np.maximum(curve, level.max()))
         return 10 ** (np.interp(np.arange(self.bins), self._middles, curve) / 10)
-
-    def prime(self, spectra: np.ndarray) -> None:
-        """Learn from a first look (rows, bins) how quiet each part of the band can be."""
-        levels = np.array([self._levels(spectrum) for spectrum in spectra])
-        self._quiet = np.quantile(levels, _QUIET_QUANTILE, axis=0) + _QUIET_MARGIN_DB
 
     def _levels(self, spectrum: np.ndarray) -> np.ndarray:
         """A low quantile in each stretch of the band, corrected to the mean, dB."""
@@ -227,6 +227,8 @@ class SignalSearch:
                 self._tracks += matched
             elif len(matched) == 1:
                 self._widen(matched[0], low, high, regions)
+            else:
+                matched = self._join(matched)
             for track in matched:
                 if track.last_row < row:
                     track.add(row, spectrum, floor)
@@ -250,6 +252,22 @@ class SignalSearch:
             track.ended = True
         self._tracks = []
         return ended
+
+    def _join(self, matched: list[Track]) -> list[Track]:
+        """Tracks that one region holds: pieces that a weak start fell into become one again."""
+        first = min(matched, key=lambda track: (track.start_row, track.low))
+        kept = [first]
+        for track in matched:
+            if track is first:
+                continue
+            track.joined_rows += 1
+            young = track.seen_rows < _JOIN_WITHIN_ROWS and not track.looked_at
+            if young and track.joined_rows > max(1, track.seen_rows // 2):
+                first.low, first.high = min(first.low, track.low), max(first.high, track.high)
+                self._tracks.remove(track)
+            else:
+                kept.append(track)
+        return kept
 
     @staticmethod
     def _widen(track: Track, low: float, high: float, regions: list[tuple[float, float]]) -> None:
@@ -311,6 +329,8 @@ class SignalSearch:
         for low, high in found:
             part = ratio[int(low) : int(high)]
             if (part > self._open).sum() < self._min_bins:
+                continue
+            if self._audio and (high <= self._edge_bins or low >= self.bins - self._edge_bins):
                 continue
             if self._ignore_dc and high - low <= 3 * _CELL_BINS and low <= self.bins / 2 <= high:
                 continue
