@@ -176,7 +176,7 @@ class BandScanner:
         self._on_signal = on_signal
         self._live = live
         self._max_signals = max_signals
-        self._unknown_threshold = unknown_threshold
+        self.unknown_threshold = unknown_threshold
         self._queue_frames = queue_frames
         self._spectrum = AveragedSpectrum(bins, averages)
         self.search = SignalSearch(
@@ -417,7 +417,7 @@ class BandScanner:
             posterior = fuse(log_sum, found.frames_used, info.fusion_exponent)
             best = int(posterior.argmax())
             confidence = float(posterior[best])
-            threshold = self._unknown_threshold
+            threshold = self.unknown_threshold
             if threshold is None:
                 threshold = info.unknown_threshold
             if threshold is None:

@@ -46,6 +46,10 @@ FIXED = {
         "file", "repeat", "samp_rate", "classes", "snr_low", "snr_high", "order", "seed",
     },
     "rms_normalizer": {"frame_len"},
+    "signal_scanner": {
+        "model", "samp_rate", "mode", "max_signals", "ring_seconds", "min_bandwidth", "ignore_dc",
+        "audio", "queue_frames", "classes", "layout", "normalise_mode", "output", "input_size",
+    },
     "sigmf_annotation_sink": {"file", "recording", "samp_rate", "freq", "bandwidth"},
 }  # fmt: skip
 #: More do not fit a page of GRC's dialog without scrolling.
@@ -179,7 +183,7 @@ class qa_grc(gr_unittest.TestCase):
             parameters = {p["id"]: p for p in blocks_by_name[name]["parameters"]}
             return tuple(parameters[setting]["options"])
 
-        for name in ("kd_amc_classifier", "onnx_classifier"):
+        for name in ("kd_amc_classifier", "onnx_classifier", "signal_scanner"):
             self.assertEqual(options(name, "layout"), ("", *contract.LAYOUTS))
             self.assertEqual(options(name, "normalise_mode"), ("", *contract.NORMALISE_MODES))
             self.assertEqual(options(name, "output"), ("", *contract.OUTPUTS))

@@ -108,6 +108,7 @@ class signal_scanner(Guarded, gr.sync_block):
         self._first_segment = Segment(rx_freq, float(sample_rate), clock, 0)
         self._stats_interval = stats_interval
         self._on_signal = on_signal
+        self._asked_freq: float | None = None
         self.message_port_register_out(_SIGNALS)
         self.message_port_register_out(_STATS)
         self._begin()
@@ -126,6 +127,19 @@ class signal_scanner(Guarded, gr.sync_block):
             self.fail(error)
         return True
 
+    def set_rx_freq(self, rx_freq: float) -> None:
+        """Hz that 0 Hz of the samples stands for, from the next sample on: signals end there."""
+        self._asked_freq = float(rx_freq)
+
+    def set_unknown_threshold(self, unknown_threshold: float) -> None:
+        """Confidence under which a signal is unknown; below 0: the model's own."""
+        threshold = None if unknown_threshold < 0 else float(unknown_threshold)
+        self._settings["unknown_threshold"] = self._scanner.unknown_threshold = threshold
+
+    def set_stats_interval(self, stats_interval: float) -> None:
+        """Seconds between ``stats`` messages; 0: none."""
+        self._stats_interval = float(stats_interval)
+
     def stats(self) -> dict[str, Any]:
         """Counters since the start."""
         counters = self._before + self._scanner.counters
@@ -140,6 +154,9 @@ class signal_scanner(Guarded, gr.sync_block):
         """Scan all samples."""
         samples = input_items[0]
         first, at = self.nitems_read(0), 0
+        asked, self._asked_freq = self._asked_freq, None
+        if asked is not None and asked != self._segment.freq_hz:
+            self._renew(metadata.moved(self._segment, first, freq_hz=asked), first)
         tags = self.get_tags_in_range(0, first, first + len(samples))
         for tag in sorted(tags, key=lambda tag: tag.offset):
             segment = metadata.after_tag(self._segment, tag.key, tag.value, tag.offset)
