@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pmt
 from gnuradio import blocks, gr, gr_unittest
-from gnuradio.kdamc.band_scanner import BandScanner, SampleRing
+from gnuradio.kdamc.band_scanner import BandScanner
 from gnuradio.kdamc.engine import Engine
 from gnuradio.kdamc.signal_scanner import signal_scanner
 from gnuradio.kdamc.signal_search import SignalSearch, plan_rows
+from gnuradio.kdamc.signal_tap import SampleRing
 from gnuradio.kdamc.symbol_rate import estimate_symbol_rate
 
 BINS, AVERAGES = 2048, 16
