@@ -24,6 +24,7 @@ _HOME = {
     "kd_amc_classifier": "kd_amc_classifier",
     "kd_amc_display": "kd_amc_display",
     "modulation_source": "modulation_source",
+    "signal_front_end": "signal_front_end",
     "signal_scanner": "signal_scanner",
     "rml_source": "rml_source",
     "accuracy_sink": "accuracy_sink",

@@ -20,13 +20,16 @@ class Segment:
     """A run of samples over which a decision may extend: one frequency, rate and clock.
 
     ``freq_hz`` and ``sample_rate`` in Hz; ``time`` is (whole seconds, fraction) at the absolute
-    sample ``time_at``, or ``None`` when nobody said what time it is.
+    sample ``time_at``, or ``None`` when nobody said what time it is; ``bandwidth_hz`` and
+    ``symbol_rate_hz`` are the signal's, where somebody estimated them.
     """
 
     freq_hz: float = 0.0
     sample_rate: float = 1.0
     time: tuple[int, float] | None = None
     time_at: int = 0
+    bandwidth_hz: float | None = None
+    symbol_rate_hz: float | None = None
 
     def time_of(self, sample: int) -> tuple[int, float] | None:
         """(whole seconds, fraction) at an absolute sample."""
@@ -45,7 +48,8 @@ class Decision:
     ``sample_start`` and ``sample_count`` are absolute samples of the block's input;
     ``rx_time`` is (whole seconds, fraction) of the first sample or ``None``; ``posterior``
     (classes,) float32.  ``frames_gated`` counts frames withheld (gate, silence, non-finite) and
-    ``frames_dropped`` frames lost to a full queue since the previous decision.
+    ``frames_dropped`` frames lost to a full queue since the previous decision; ``bandwidth_hz``
+    and ``symbol_rate_hz`` are ``None`` where nobody estimated them.
     """
 
     label: str
@@ -62,6 +66,8 @@ class Decision:
     frames_used: int
     frames_gated: int
     frames_dropped: int
+    bandwidth_hz: float | None = None
+    symbol_rate_hz: float | None = None
 
     @property
     def time(self) -> float | None:
@@ -225,6 +231,8 @@ class DecisionMaker:
             frames_used=used,
             frames_gated=self._gated,
             frames_dropped=self._dropped,
+            bandwidth_hz=segment.bandwidth_hz,
+            symbol_rate_hz=segment.symbol_rate_hz,
         )
         self._gated = self._dropped = 0
         return [decision]

@@ -28,6 +28,9 @@ TAG_RATE = pmt.intern("rx_rate")
 TAG_EOS = pmt.intern("eos")
 #: On the first sample of a decision; the value is the metadata of its PDU.
 TAG_DECISION = pmt.intern("amc_decision")
+#: Of the signal that begins here, Hz, where somebody estimated them: see the Signal Front End.
+TAG_BANDWIDTH = pmt.intern("bandwidth")
+TAG_SYMBOL_RATE = pmt.intern("symbol_rate")
 #: On a frame vector: (absolute first sample, hop), valid until the next such tag.
 TAG_FRAME = pmt.intern("frame_start")
 
@@ -55,6 +58,8 @@ _FIELDS = {
         "frames_used",
         "frames_gated",
         "frames_dropped",
+        "bandwidth_hz",
+        "symbol_rate_hz",
     )
 }
 
@@ -176,7 +181,7 @@ def read_number(value: Any, default: float) -> float:
 def after_tag(segment: Segment, key: Any, value: Any, sample: int) -> Segment:
     """The segment that begins at ``sample``, or the same object if nothing changes there.
 
-    A new frequency, a new rate, a first time or a gap in time begins a segment; a time that
+    A new frequency, rate or estimate, a first time or a gap in time begins a segment; a time that
     continues the old clock within half a sample does not.
     """
     if pmt.eqv(key, TAG_FREQ):
@@ -185,6 +190,10 @@ def after_tag(segment: Segment, key: Any, value: Any, sample: int) -> Segment:
         rate = read_number(value, segment.sample_rate)
         if rate > 0:
             return moved(segment, sample, sample_rate=rate)
+    elif pmt.eqv(key, TAG_BANDWIDTH):
+        return moved(segment, sample, bandwidth_hz=_positive(value))
+    elif pmt.eqv(key, TAG_SYMBOL_RATE):
+        return moved(segment, sample, symbol_rate_hz=_positive(value))
     elif pmt.eqv(key, TAG_TIME):
         time = read_time(value)
         if time is None:
@@ -197,8 +206,14 @@ def after_tag(segment: Segment, key: Any, value: Any, sample: int) -> Segment:
     return segment
 
 
-def moved(segment: Segment, sample: int, **changes: float) -> Segment:
-    """Another frequency or rate from ``sample`` on; the clock goes on.
+def _positive(value: Any) -> float | None:
+    """A number above 0, else None."""
+    number = read_number(value, 0.0)
+    return number if number > 0 else None
+
+
+def moved(segment: Segment, sample: int, **changes: float | None) -> Segment:
+    """Another frequency, rate or estimate from ``sample`` on; the clock goes on.
 
     The same object if nothing changes.
     """

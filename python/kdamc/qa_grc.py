@@ -46,6 +46,10 @@ FIXED = {
         "file", "repeat", "samp_rate", "classes", "snr_low", "snr_high", "order", "seed",
     },
     "rms_normalizer": {"frame_len"},
+    "signal_front_end": {
+        "samp_rate", "samples_per_symbol", "tune", "symbol_rate", "rx_freq", "min_bandwidth",
+        "ignore_dc", "audio", "ring_seconds",
+    },
     "signal_scanner": {
         "model", "samp_rate", "mode", "max_signals", "ring_seconds", "min_bandwidth", "ignore_dc",
         "audio", "queue_frames", "classes", "layout", "normalise_mode", "output", "input_size",

@@ -15,6 +15,7 @@ from gnuradio.kdamc.signal_scanner import signal_scanner
 from gnuradio.kdamc.signal_search import SignalSearch, plan_rows
 from gnuradio.kdamc.signal_tap import SampleRing
 from gnuradio.kdamc.symbol_rate import estimate_symbol_rate
+from qa_support import keyed
 
 BINS, AVERAGES = 2048, 16
 RATE = 1e6
@@ -37,21 +38,6 @@ def ended_by(search, rows):
     for row in rows:
         ended += search.feed(row)
     return ended + search.finish()
-
-
-def keyed(symbol_rate, seconds, snr_db, rng, rate=RATE, hertz=0.0):
-    """QPSK with rounded pulses in white noise of power 1."""
-    each = rate / symbol_rate
-    symbols = np.exp(0.5j * np.pi * rng.integers(0, 4, int(seconds * symbol_rate) + 4))
-    at = np.arange(int(seconds * rate)) / each
-    first = at.astype(int)
-    share = at - first
-    mix = 0.5 - 0.5 * np.cos(np.pi * share)
-    x = symbols[first] * (1 - mix) + symbols[first + 1] * mix
-    x = x / np.sqrt(np.mean(np.abs(x) ** 2)) * np.exp(2j * np.pi * hertz / rate * np.arange(len(x)))
-    noise = (rng.standard_normal(len(x)) + 1j * rng.standard_normal(len(x))) / 2**0.5
-    power = 10 ** (snr_db / 10) * symbol_rate / rate
-    return (np.sqrt(power) * x + noise).astype(np.complex64)
 
 
 class Search(unittest.TestCase):
@@ -179,7 +165,7 @@ class Scanner(gr_unittest.TestCase):
         rng = np.random.default_rng(4)
         band = 0.5**0.5 * (rng.standard_normal(1_200_000) + 1j * rng.standard_normal(1_200_000))
         for start, hertz in ((100_000, -300e3), (300_000, 120e3)):
-            burst = keyed(50e3, 0.6, 200.0, rng, hertz=hertz) * 1e-10 * np.sqrt(10**1.8)
+            burst = keyed(50e3, 0.6, 200.0, rng, RATE, hertz) * 1e-10 * np.sqrt(10**1.8)
             band[start : start + len(burst)] += burst
         cls.band = band.astype(np.complex64)
 

@@ -99,6 +99,21 @@ def axis_signal(pattern: str, samples_each: int, seed: int = 1) -> np.ndarray:
     return np.concatenate(parts).astype(np.complex64)
 
 
+def keyed(symbol_rate, seconds, snr_db, rng, rate, hertz=0.0):
+    """QPSK with rounded pulses in white noise of power 1."""
+    each = rate / symbol_rate
+    symbols = np.exp(0.5j * np.pi * rng.integers(0, 4, int(seconds * symbol_rate) + 4))
+    at = np.arange(int(seconds * rate)) / each
+    first = at.astype(int)
+    share = at - first
+    mix = 0.5 - 0.5 * np.cos(np.pi * share)
+    x = symbols[first] * (1 - mix) + symbols[first + 1] * mix
+    x = x / np.sqrt(np.mean(np.abs(x) ** 2)) * np.exp(2j * np.pi * hertz / rate * np.arange(len(x)))
+    noise = (rng.standard_normal(len(x)) + 1j * rng.standard_normal(len(x))) / 2**0.5
+    power = 10 ** (snr_db / 10) * symbol_rate / rate
+    return (np.sqrt(power) * x + noise).astype(np.complex64)
+
+
 def write_data_set(
     path: Path,
     x: np.ndarray,
