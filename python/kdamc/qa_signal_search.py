@@ -86,6 +86,14 @@ class Search(unittest.TestCase):
         rows[:, 750:850] += 20.0
         self.assertEqual(len(ended_by(new_search(), rows)), 2)
 
+    def test_a_neighbour_that_is_over_does_not_count(self):
+        rows = noise_rows(40, self.rng)
+        rows[:, 600:700] += 5.0
+        rows[5:25, 730:760] += 50.0
+        search = new_search()
+        found = sorted(search.occupancy(t).bandwidth_hz for t in ended_by(search, rows))
+        np.testing.assert_allclose(found, [30 * RATE / BINS, 100 * RATE / BINS], rtol=0.2)
+
     def test_a_pause_shorter_than_the_hysteresis_is_bridged(self):
         rows = noise_rows(40, self.rng)
         rows[:18, 600:700] += 5.0

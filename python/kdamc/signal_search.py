@@ -48,6 +48,8 @@ _STOP_BAND_DB = 20.0
 _AUDIO_STEP_DB = 15.0
 #: What a Hilbert transformer makes of audio is no good at the ends of its band.
 _AUDIO_EDGE_SHARE = 0.015
+#: A mean spectrum may show so much more of a signal, in its width, than a row does.
+_REACH = 0.2
 #: Pieces that belong together show it within so many rows.
 _JOIN_WITHIN_ROWS = 12
 #: Weaker than a neighbour by so much, and closer than its width: what it leaks, or clips.
@@ -285,11 +287,12 @@ class SignalSearch:
         floor = track.floor / track.seen_rows
         excess = _smooth(power) - floor
         # Neighbours' halves of the gaps between them and this track are not looked at.
-        width = track.high - track.low
+        # Neither is what lies farther off: neighbours that are over are still in the mean.
+        reach = max(_CELL_BINS, _REACH * (track.high - track.low))
         below = max((t.high for t in self._tracks if t.high <= track.low), default=-np.inf)
         above = min((t.low for t in self._tracks if t.low >= track.high), default=np.inf)
-        first = max(0, int(max(track.low - width / 2, (below + track.low) / 2)))
-        last = min(self.bins, int(min(track.high + width / 2, (above + track.high) / 2)) + 1)
+        first = max(0, int(max(track.low - reach, (below + track.low) / 2)))
+        last = min(self.bins, int(min(track.high + reach, (above + track.high) / 2)) + 1)
         inside = excess[first:last]
         sigma = self._sigma * track.seen_rows**-0.5
         # Occupied is what stands out of the floor's uncertainty and is no skirt of the rest.
