@@ -110,6 +110,15 @@ class Search(unittest.TestCase):
         found = [search.occupancy(track).centre_hz for track in ended_by(search, rows)]
         self.assertEqual(len(found), 2)
 
+    def test_side_lobes_belong_to_their_signal(self):
+        rows = noise_rows(20, self.rng)
+        rows[:, 600:700] += 200.0
+        rows[:, 740:760] += 5.0
+        alone = rows.copy()
+        rows[:, 540:560] += 5.0
+        self.assertEqual(len(ended_by(new_search(), rows)), 1)
+        self.assertEqual(len(ended_by(new_search(), alone)), 2)
+
     def test_a_spike_at_0_hz_can_be_left_out(self):
         rows = noise_rows(20, self.rng)
         rows[:, BINS // 2 - 1 : BINS // 2 + 2] += 100.0

@@ -52,8 +52,9 @@ _AUDIO_EDGE_SHARE = 0.015
 _REACH = 0.2
 #: Pieces that belong together show it within so many rows.
 _JOIN_WITHIN_ROWS = 12
-#: Weaker than a neighbour by so much, and closer than its width: what it leaks, or clips.
-_SKIRT_DB = 38.0
+#: Weaker than a neighbour by so much, and closer than so many of its widths: what it leaks, or
+#: clips. Side lobes, as of continuous phase without a filter, are weaker by so much, and two.
+_SKIRT_DB, _SIDE_LOBE_DB, _SKIRT_REACH = 38.0, 12.0, 1.5
 
 
 def plan_rows(sample_rate: float) -> tuple[int, int]:
@@ -338,16 +339,36 @@ class SignalSearch:
             if self._ignore_dc and high - low <= 3 * _CELL_BINS and low <= self.bins / 2 <= high:
                 continue
             kept.append((low, high, float(part.max())))
-        regions = []
-        for low, high, top in kept:
-            skirt = any(
-                other > top * 10 ** (_SKIRT_DB / 10)
-                and min(abs(low - b), abs(a - high)) < 1.5 * (b - a)
-                for a, b, other in kept
-            )
-            if not skirt:
-                regions.append((low, high))
-        return regions
+        return [
+            (low, high)
+            for low, high, top in kept
+            if not any(self._is_skirt(ratio, (low, high, top), other) for other in kept)
+        ]
+
+    @staticmethod
+    def _is_skirt(
+        ratio: np.ndarray, region: tuple[float, float, float], other: tuple[float, float, float]
+    ) -> bool:
+        """Whether a region belongs to a stronger one beside it: (low, high, top) of both.
+
+        It does if it is so weak that a receiver may have made it of the other, or if it is one
+        of two side lobes: as strong as what lies as far off on the other side.
+        """
+        low, high, top = region
+        a, b, other_top = other
+        if not (other_top > top and max(low - b, a - high) < _SKIRT_REACH * (b - a)):
+            return False
+        if other_top > top * 10 ** (_SKIRT_DB / 10):
+            return True
+        if other_top < top * 10 ** (_SIDE_LOBE_DB / 10):
+            return False
+        mirrored = a + b - 1
+        first, last = int(mirrored - high + 1), int(mirrored - low + 1)
+        if first < 0 or last > len(ratio):
+            return False
+        excess = float(ratio[int(low) : int(high)].mean()) - 1
+        opposite = float(ratio[first:last].mean()) - 1
+        return 0.5 * excess < opposite < 2 * excess
 
 
 def _upper_heap(level: np.ndarray) -> float:
