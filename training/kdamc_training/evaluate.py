@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,24 +17,91 @@ from gnuradio.kdamc.accuracy import (
     measure,
 )
 from gnuradio.kdamc.data_file import describe_data
-from gnuradio.kdamc.model import Model
+from gnuradio.kdamc.model import Model, Outputs
 
 from .calibration import FUSION_SIZES, cut_runs, fuse
 from .datasets.dataset_file import DataSetFile
-from .onnx_models import logits_of
+from .onnx_models import logits_of, outputs_for
+
+NOISE = "noise"
+"""The class of frames with nothing on the air, in sets that have one."""
+
+OVERSAMPLING_EDGES = (1.5, 2.5, 4.0, 6.0, 8.5, 12.01)
+"""Limits of the ranges of oversampling (rate over occupied bandwidth) that are told apart."""
+
+_DRAWS = ("snr_db", "oversampling")
 
 
 def evaluate(model: Model, data_path: str | os.PathLike) -> dict[str, Any]:
-    """``measure`` for a model on a data set file, with what model and data are."""
+    """``measure`` for a model on a data set file, with what model and data are.
+
+    Of files that hold each frame's draws also ``received``: see ``received``.
+    """
     with DataSetFile(data_path) as data:
-        logits = logits_of(model, data)
+        outputs = outputs_for(model, data)
         labels, snr = data.y[:].astype(int), data.z[:].astype(int)
+        draws = {name: data.draws[name][:] for name in _DRAWS if name in data.draws}
         described = describe_data(data)
+    info = model.info
+    details = {}
+    if len(draws) == len(_DRAWS):
+        details = {"received": received(outputs, labels, info.classes, info.temperature, draws)}
     return {
-        **measure(logits, labels, snr, model.info.classes, model.info.temperature),
+        **measure(outputs.logits, labels, snr, info.classes, info.temperature),
+        **details,
         "model": describe_model(model),
         "data": described,
     }
+
+
+def received(
+    outputs: Outputs,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    temperature: float,
+    draws: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
+    """What a receiver's user asks, of frames with true SNR and oversampling in ``draws (n)`` each.
+
+    Of frames with a signal: accuracy overall, by true SNR (rounded, in dB) and by oversampling,
+    the calibration error overall and by SNR; the mean magnitude in dB of the error of the model's
+    own estimate of the SNR, if it makes one; of noise alone, how often it was called so, and how
+    often a signal was, by its SNR.
+    """
+    posteriors = np.exp(log_softmax(outputs.logits, temperature))
+    called, confidence = posteriors.argmax(axis=1), posteriors.max(axis=1)
+    right = called == labels
+    noise = list(classes).index(NOISE) if NOISE in classes else -1
+    signal = labels != noise
+    true_snr, rate = draws["snr_db"], draws["oversampling"]
+    rounded = np.where(signal, np.rint(np.nan_to_num(true_snr)), 0).astype(int)
+    values = np.unique(rounded[signal])
+
+    def by_snr(of: Callable[[np.ndarray], float]) -> dict[str, float]:
+        return {str(value): of(signal & (rounded == value)) for value in values}
+
+    edges = OVERSAMPLING_EDGES
+    record: dict[str, Any] = {
+        "overall": float(right[signal].mean()),
+        "by_snr": by_snr(lambda chosen: float(right[chosen].mean())),
+        "by_oversampling": {
+            f"{low:g} to {high:g}": float(right[signal & (rate >= low) & (rate < high)].mean())
+            for low, high in itertools.pairwise(edges)
+        },
+        "ece": expected_calibration_error(confidence[signal], right[signal]),
+        "ece_by_snr": by_snr(
+            lambda chosen: expected_calibration_error(confidence[chosen], right[chosen])
+        ),
+    }
+    if noise >= 0:
+        record["noise_called_noise"] = float(right[~signal].mean())
+        record["signal_called_noise_by_snr"] = by_snr(
+            lambda chosen: float((called[chosen] == noise).mean())
+        )
+    if outputs.snr_db is not None:
+        error = np.abs(outputs.snr_db - true_snr)
+        record["snr_error_db_by_snr"] = by_snr(lambda chosen: float(error[chosen].mean()))
+    return record
 
 
 def evaluate_runs(model: Model, data_path: str | os.PathLike) -> dict[str, Any]:

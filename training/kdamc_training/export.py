@@ -15,11 +15,13 @@ from typing import Any
 import onnx
 import torch
 from gnuradio.kdamc import contract
+from torch import Tensor, nn
 
 from .calibration import Calibration
 from .errors import UserError
 from .files import replacing
 from .lightning_module import ClassifierModule
+from .networks.outputs import outputs_of
 
 LICENSE = "GPL-3.0-or-later"
 
@@ -46,22 +48,27 @@ def export(
 ) -> None:
     """Write ``module``'s network to ``path``: one file, opset 17, n free, batch norms folded.
 
+    A network that estimates the SNR gets the contract's output for it beside the logits.
     Without a calibration the temperature is 1 and the fusion exponent 1 (frames of a run count as
     copies of one another, so confidence does not grow). ``accuracy`` holds "overall" and "by_snr".
     """
     frame_length = module.hparams.frame_length
     example = torch.randn(2, 2, frame_length, generator=torch.Generator().manual_seed(0))
+    whole, outputs = module.network.eval(), [contract.LOGITS_NAME]
+    with torch.no_grad():
+        if outputs_of(whole, example).snr_db is not None:
+            whole, outputs = _WithSnr(whole), [contract.LOGITS_NAME, contract.SNR_NAME]
     with replacing(path) as temporary:
         with warnings.catch_warnings():
             # The exporter that writes opset 17 directly is the one that torch deprecates.
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                module.network.eval(),
+                whole,
                 (example,),
                 str(temporary),
                 input_names=[contract.INPUT_NAME],
-                output_names=[contract.LOGITS_NAME],
-                dynamic_axes={contract.INPUT_NAME: {0: "n"}, contract.LOGITS_NAME: {0: "n"}},
+                output_names=outputs,
+                dynamic_axes={name: {0: "n"} for name in (contract.INPUT_NAME, *outputs)},
                 opset_version=contract.MAX_OPSET,
                 dynamo=False,
             )
@@ -72,6 +79,18 @@ def export(
         onnx.helper.set_model_props(model, metadata(module, calibration, accuracy))
         onnx.checker.check_model(model)
         onnx.save(model, str(temporary))
+
+
+class _WithSnr(nn.Module):
+    """A network as one that gives the logits and its estimate of the SNR."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, iq: Tensor) -> tuple[Tensor, Tensor]:
+        shown = outputs_of(self.network, iq)
+        return shown.logits, shown.snr_db
 
 
 def metadata(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import lightning
@@ -15,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from . import distillation as distillation
 from . import networks as networks
 from .distillation import registry as losses
+from .errors import UserError
 from .networks import registry
 from .networks.outputs import Outputs, outputs_of
 from .teacher_cache import TeacherCache
@@ -23,30 +25,37 @@ from .teacher_cache import TeacherCache
 _CUTOFFS = (0.1, 0.5)
 _TRANSITION = 0.04
 
+_MIRROR_IMAGES = {"USB": "LSB", "LSB": "USB"}
+"""What changes its name when the spectrum is mirrored; every other class keeps its own."""
+
 
 def augment(
     iq: Tensor,
+    label: Tensor,
     generator: torch.Generator,
     *,
+    mirror_images: Tensor,
     rotation: bool,
     conjugation: bool,
     carrier_offset: float,
     receiver_filter: float,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Turn, mirror, shift and filter frames ``(n, 2, L)`` of RMS 1; RMS stays 1.
 
     Per frame: a phase from [0, 2 pi), conjugation with probability 1/2, an offset from
     ``±carrier_offset`` cycles a sample, and with probability ``receiver_filter`` a low-pass as of
-    a receiver narrower than the sampled band. A modulation keeps its name under all four.
+    a receiver narrower than the sampled band. ``label (n)`` holds class indices and comes back
+    beside the frames: ``mirror_images (classes)`` says what a class is called when mirrored.
     """
     if not (rotation or conjugation or carrier_offset > 0.0 or receiver_filter > 0.0):
-        return iq
+        return iq, label
     n, _, length = iq.shape
     device = iq.device
     signal = torch.complex(iq[:, 0], iq[:, 1])
     if conjugation:
         mirrored = torch.rand(n, 1, generator=generator, device=device) < 0.5
         signal = torch.where(mirrored, signal.conj(), signal)
+        label = torch.where(mirrored[:, 0], mirror_images[label], label)
     phase = torch.zeros(n, 1, device=device)
     if rotation:
         phase = 2 * math.pi * torch.rand(n, 1, generator=generator, device=device)
@@ -56,7 +65,14 @@ def augment(
     signal = signal * torch.polar(torch.ones_like(phase), phase)
     if receiver_filter > 0.0:
         signal = _filtered(signal, generator, receiver_filter)
-    return torch.stack([signal.real, signal.imag], dim=1)
+    return torch.stack([signal.real, signal.imag], dim=1), label
+
+
+def mirror_images(classes: Sequence[str]) -> Tensor:
+    """For each class the index of what its mirrored spectrum is called, ``(classes)`` int64."""
+    names = {name: at for at, name in enumerate(classes)}
+    images = [names.get(_MIRROR_IMAGES.get(name, name), at) for name, at in names.items()]
+    return torch.tensor(images)
 
 
 def _filtered(signal: Tensor, generator: torch.Generator, share: float) -> Tensor:
@@ -112,6 +128,7 @@ class ClassifierModule(lightning.LightningModule):
             losses.known(term["name"]).needs_teacher for term in loss
         ):
             self._make_terms()
+        self.register_buffer("_mirror_images", mirror_images(classes), persistent=False)
         self.accuracy = MulticlassAccuracy(len(classes), average="micro")
 
     def _make_terms(self) -> None:
@@ -155,18 +172,30 @@ class ClassifierModule(lightning.LightningModule):
         seed = self._mixed_seed(self.global_step)
         torch.manual_seed(seed)
         generator = torch.Generator(self.device).manual_seed(seed)
-        iq = augment(iq, generator, **self.hparams.augment)
+        iq, label = augment(
+            iq, label, generator, mirror_images=self._mirror_images, **self.hparams.augment
+        )
+        true_snr = self._true_snr(position)
         attention = any(term.needs_attention for term in self.terms)
         student = outputs_of(self.network, iq, attention=attention)
         teacher = self._teach(iq, position, attention)
         loss = torch.zeros((), device=self.device)
         for settings, term in zip(self.hparams.loss, self.terms, strict=True):
-            value = term(student, teacher, label)
+            value = term(student, teacher, true_snr if term.needs_snr else label)
             loss = loss + settings["weight"] * value
             if len(self.terms) > 1:
                 self.log(f"train_{settings['name']}", value, on_step=False, on_epoch=True)
         self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss
+
+    def _true_snr(self, position: Tensor) -> Tensor | None:
+        """SNRs in dB that were drawn for the training frames at ``position (n)``, if wanted."""
+        if not any(term.needs_snr for term in self.terms):
+            return None
+        known = self.trainer.datamodule.training.true_snr
+        if known is None:
+            raise UserError("loss snr needs a data set that holds each frame's true SNR")
+        return known[position.cpu()].to(position.device)
 
     def _mixed_seed(self, step: int) -> int:
         return self.hparams.seed * 1_000_003 + step + 1_000_000_007 * self.global_rank

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from gnuradio.kdamc.contract import ModelError
-from gnuradio.kdamc.model import Model
+from gnuradio.kdamc.model import Model, Outputs
 from gnuradio.kdamc.model import open_model as open_contract_model
 
 from .datasets.dataset_file import DataSetFile, rms_normalised
@@ -35,6 +35,11 @@ def logits_of(model: Model, data: DataSetFile, chosen: np.ndarray | None = None)
 
     Raises UserError if the model's classes or frame length are not those of the data.
     """
+    return outputs_for(model, data, chosen).logits
+
+
+def outputs_for(model: Model, data: DataSetFile, chosen: np.ndarray | None = None) -> Outputs:
+    """As ``logits_of``, with the model's other outputs."""
     if model.classes != data.info.classes:
         raise UserError(
             f"{model.name} knows {', '.join(model.classes)}; {data.path} holds "
@@ -53,10 +58,14 @@ def logits_of(model: Model, data: DataSetFile, chosen: np.ndarray | None = None)
         low, high = np.searchsorted(chosen, [start, start + len(block)])
         frames = rms_normalised(block[chosen[low:high] - start])
         pieces += [
-            model.run(frames[first : first + _BATCH]).logits
-            for first in range(0, len(frames), _BATCH)
+            model.run(frames[first : first + _BATCH]) for first in range(0, len(frames), _BATCH)
         ]
-    return np.concatenate(pieces)
+
+    def joined(name: str) -> np.ndarray | None:
+        parts = [getattr(piece, name) for piece in pieces]
+        return None if parts[0] is None else np.concatenate(parts)
+
+    return Outputs(joined("logits"), joined("snr_db"), joined("unknown_score"))
 
 
 def frames_per_second(

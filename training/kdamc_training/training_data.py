@@ -19,6 +19,7 @@ from .errors import UserError
 MEMORY_LIMIT = 4 << 30
 """Bytes of float32 frames above which they are streamed."""
 
+_TRUE_SNR = "snr_db"
 _BLOCK = 65536
 _VALIDATION_BATCH = 512
 
@@ -41,6 +42,14 @@ class Part:
                 data.z[:][self.chosen].astype(np.int64),
             )
 
+    def true_snr(self) -> np.ndarray | None:
+        """SNRs as they were drawn, ``(n)`` float32 in dB, NaN where nothing is on the air; None if
+        the file does not hold them."""
+        with DataSetFile(self.path) as data:
+            if _TRUE_SNR not in data.draws:
+                return None
+            return data.draws[_TRUE_SNR][:][self.chosen].astype(np.float32)
+
 
 def thinned(part: Part, share: float, seed: int) -> Part:
     """About ``share`` of the frames of ``part``, evenly from all cells, frame by frame.
@@ -60,14 +69,16 @@ class Frames(Dataset):
     """Frames of a part with their class, given out a whole batch at a time.
 
     An item is asked for by an index array ``(m)`` of positions in the part and is (frames
-    ``(m, 2, L)`` float32 of RMS 1, class ``(m)`` int64, the positions). Frames beyond ``limit``
-    bytes stay in the file, which the system pages in and out; files in HDF5 chunks are read piece
-    by piece, which is slow.
+    ``(m, 2, L)`` float32 of RMS 1, class ``(m)`` int64, the positions). ``true_snr`` is that of the
+    part, by position. Frames beyond ``limit`` bytes stay in the file, which the system pages in and
+    out; files in HDF5 chunks are read piece by piece, which is slow.
     """
 
     def __init__(self, part: Part, limit: int = MEMORY_LIMIT) -> None:
         self._part = part
         self._labels = torch.from_numpy(part.labels()[0])
+        true_snr = part.true_snr()
+        self.true_snr = None if true_snr is None else torch.from_numpy(true_snr)
         with DataSetFile(part.path) as data:
             _, rows, length = data.x.shape
             self._streamed = 4 * len(part) * rows * length > limit

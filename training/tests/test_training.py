@@ -18,7 +18,7 @@ from kdamc_training import evaluate, export, recipe, training
 from kdamc_training.calibration import Calibration
 from kdamc_training.datasets.dataset_file import DataSetFile, training_split
 from kdamc_training.errors import UserError
-from kdamc_training.lightning_module import augment
+from kdamc_training.lightning_module import augment, mirror_images
 from kdamc_training.networks import registry as networks
 from kdamc_training.onnx_models import open_model
 from kdamc_training.training_data import EpochSampler, Frames, Part, thinned
@@ -53,7 +53,32 @@ def noise(n=64, length=128):
 
 
 def augmented(frames, **changes):
-    return augment(frames, torch.Generator().manual_seed(2), **{**NOTHING, **changes})
+    return augmented_labelled(frames, **changes)[0]
+
+
+def augmented_labelled(frames, classes=("BPSK", "USB", "LSB"), **changes):
+    """Frames of the classes in turn, augmented; and their labels."""
+    return augment(
+        frames,
+        torch.arange(len(frames)) % len(classes),
+        torch.Generator().manual_seed(2),
+        mirror_images=mirror_images(classes),
+        **{**NOTHING, **changes},
+    )
+
+
+def test_a_mirrored_sideband_is_the_other_one():
+    frames = noise(3000, 4)
+    after, label = augmented_labelled(frames, conjugation=True)
+    mirrored = (after[:, 1] != frames[:, 1]).any(dim=1)
+    before = torch.arange(3000) % 3
+    torch.testing.assert_close(label[~mirrored], before[~mirrored])
+    torch.testing.assert_close(label[mirrored], torch.tensor([0, 2, 1])[before[mirrored]])
+    assert mirrored.sum() > 1000
+
+
+def test_a_sideband_without_its_other_keeps_its_name():
+    assert mirror_images(("USB", "FM")).tolist() == [0, 1]
 
 
 def test_no_augmentation_changes_nothing():

@@ -10,3 +10,4 @@ from . import feature as feature
 from . import response as response
 from . import similarity as similarity
 from . import skd as skd
+from . import snr as snr

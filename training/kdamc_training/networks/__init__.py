@@ -11,6 +11,7 @@ from . import ibcnn as ibcnn
 from . import inceptionnet as inceptionnet
 from . import kd_cnn as kd_cnn
 from . import kd_mobilenet as kd_mobilenet
+from . import live_conv as live_conv
 from . import lstm2 as lstm2
 from . import mcldnn as mcldnn
 from . import mld_student as mld_student

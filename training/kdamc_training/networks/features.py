@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -22,15 +23,25 @@ def polar_features(iq: Tensor) -> Tensor:
     The step is given as its cosine and sine, which unlike the angle has no jump at half a turn
     and exports to plain arithmetic; at the first sample, which has none before it, both are 0.
     """
+    return phase_steps(iq, (1,))
+
+
+def phase_steps(iq: Tensor, lags: Sequence[int]) -> Tensor:
+    """As ``polar_features``, with a step from the sample ``lag`` before for each of ``lags``:
+    ``(n, 2, L)`` to ``(n, 3 + 2 lags, L)``."""
     i, q = iq[:, 0:1], iq[:, 1:2]
     amplitude = torch.sqrt(i * i + q * q + _TINY)
     unit_i, unit_q = i / amplitude, q / amplitude
-    now_i, now_q = unit_i[:, :, 1:], unit_q[:, :, 1:]
-    past_i, past_q = unit_i[:, :, :-1], unit_q[:, :, :-1]
-    none = torch.zeros_like(i[:, :, :1])
-    cosine = torch.cat([none, now_i * past_i + now_q * past_q], dim=2)
-    sine = torch.cat([none, now_q * past_i - now_i * past_q], dim=2)
-    return torch.cat([iq, amplitude, cosine, sine], dim=1)
+    steps = []
+    for lag in lags:
+        now_i, now_q = unit_i[:, :, lag:], unit_q[:, :, lag:]
+        past_i, past_q = unit_i[:, :, :-lag], unit_q[:, :, :-lag]
+        none = torch.zeros_like(i[:, :, :lag])
+        steps += [
+            torch.cat([none, now_i * past_i + now_q * past_q], dim=2),
+            torch.cat([none, now_q * past_i - now_i * past_q], dim=2),
+        ]
+    return torch.cat([iq, amplitude, *steps], dim=1)
 
 
 def amplitude_phase(iq: Tensor) -> Tensor:
