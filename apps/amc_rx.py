@@ -64,12 +64,21 @@ def build_parser() -> Parser:
     parser = Parser(prog=PROGRAM, description=__doc__, allow_abbrev=False)
     add_source_options(parser)
     signals = parser.add_argument_group("front end")
+    found = signals.add_mutually_exclusive_group()
+    found.add_argument(
+        "--follow",
+        action="store_true",
+        help="find the strongest signal, filter and resample it as the model wants it, and follow "
+        "it; what --tune and --symbol-rate tell is not estimated (default, unless an option of "
+        "this group says otherwise or the radio is simulated)",
+    )
+    found.add_argument(
+        "--as-is",
+        action="store_true",
+        help="the samples hold one signal, at 0 Hz and the rate that the model wants",
+    )
     signals.add_argument(
-        "--tune",
-        metavar="HZ",
-        type=float,
-        default=0.0,
-        help="move this frequency of the samples to 0",
+        "--tune", metavar="HZ", type=float, help="move this frequency of the samples to 0"
     )
     signals.add_argument(
         "--symbol-rate",
@@ -93,6 +102,20 @@ def build_parser() -> Parser:
         default=None,
         help="ignore frames of less power: a level, off, or auto, which looks whether a source "
         "has passages of noise alone (default auto)",
+    )
+    signals.add_argument(
+        "--ring",
+        metavar="S",
+        type=number(float, 1),
+        default=2.0,
+        help="samples kept by --follow and --scan, 8 bytes each (default %(default)s s)",
+    )
+    signals.add_argument(
+        "--min-bandwidth",
+        metavar="HZ",
+        type=number(float, 0),
+        default=0.0,
+        help="--follow and --scan ignore what is narrower",
     )
     model = parser.add_argument_group("model")
     model.add_argument(
@@ -126,20 +149,6 @@ def build_parser() -> Parser:
         type=number(int, 1),
         default=16,
         help="classified at once; more are listed as unknown (default %(default)s)",
-    )
-    scan.add_argument(
-        "--ring",
-        metavar="S",
-        type=number(float, 1),
-        default=2.0,
-        help="samples kept, 8 bytes each (default %(default)s s)",
-    )
-    scan.add_argument(
-        "--min-bandwidth",
-        metavar="HZ",
-        type=number(float, 0),
-        default=0.0,
-        help="ignore what is narrower",
     )
     decisions = parser.add_argument_group("decisions")
     decisions.add_argument(
@@ -230,6 +239,13 @@ def third_party_settings(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
+def follows(args: argparse.Namespace) -> bool:
+    """Whether the signal is to be looked for."""
+    told = (args.tune, args.symbol_rate, args.bandwidth)
+    known = args.as_is or args.sim or any(value is not None for value in told)
+    return args.follow or not (known or args.scan)
+
+
 def plan(args: argparse.Namespace, source: Source, model: Any) -> FrontEndPlan:
     """The front end that the source needs for the model."""
     wanted = args.samples_per_symbol
@@ -239,7 +255,7 @@ def plan(args: argparse.Namespace, source: Source, model: Any) -> FrontEndPlan:
     return plan_front_end(
         source.segments[0].sample_rate,
         source.is_complex,
-        args.tune,
+        args.tune or 0.0,
         args.symbol_rate,
         wanted,
         args.bandwidth,
@@ -259,11 +275,17 @@ def check_outputs(args: argparse.Namespace, source: Source) -> None:
 
 
 #: Options of one signal's front end, which a scan sets for each signal by itself.
-_FOR_ONE_SIGNAL = ("tune", "symbol_rate", "samples_per_symbol", "bandwidth", "gate_db", "hop")
+_FOR_ONE_SIGNAL = (
+    "follow", "as_is", "tune", "symbol_rate", "samples_per_symbol", "bandwidth", "gate_db", "hop",
+)  # fmt: skip
 
 
-def check_scan(args: argparse.Namespace) -> None:
-    """Refuse what a scan does not obey."""
+def check_front_end(args: argparse.Namespace) -> None:
+    """Refuse what a scan, or a front end that looks for the signal, does not obey."""
+    if args.follow and args.bandwidth is not None:
+        raise InputError("--bandwidth does not apply to --follow, which measures it")
+    if args.as_is and (args.tune, args.symbol_rate, args.bandwidth) != (None, None, None):
+        raise InputError("--as-is leaves nothing to tune, resample or filter")
     for name in _FOR_ONE_SIGNAL:
         if args.scan and getattr(args, name):
             option = "--" + name.replace("_", "-")
@@ -277,14 +299,19 @@ def run(args: argparse.Namespace) -> int:
     """
     from gnuradio.kdamc.kd_amc_classifier import kd_amc_classifier
     from gnuradio.kdamc.model import open_model
+    from gnuradio.kdamc.signal_front_end import signal_front_end
     from gnuradio.kdamc.signal_scanner import signal_scanner
+    from gnuradio.kdamc.signal_tap import WantedRate
 
-    check_scan(args)
+    check_front_end(args)
     source = open_source(args)
     explicit = third_party_settings(args)
     model = open_model(args.model, **explicit)
     rate = source.segments[0].sample_rate
-    front_end = plan_whole_band(rate, source.is_complex) if args.scan else plan(args, source, model)
+    if args.scan or follows(args):
+        front_end = plan_whole_band(rate, source.is_complex)
+    else:
+        front_end = plan(args, source, model)
     segments = source.segments
     if args.duration is not None:
         segments = limit_duration(segments, args.duration)
@@ -295,7 +322,7 @@ def run(args: argparse.Namespace) -> int:
     if gate_db is None:
         gate_db = (
             look_for_gate(source, front_end, model.input_size)
-            if source.is_repeatable and not args.scan
+            if source.is_repeatable and not args.scan and not follows(args)
             else OPEN_DB
         )
     mode = "live" if args.throttle or source.is_live else "offline"
@@ -317,6 +344,24 @@ def run(args: argparse.Namespace) -> int:
             rx_time=segment.time,
             on_decision=on_decision,
             **explicit,
+        )
+
+    def make_follower(segment: Segment) -> signal_front_end:
+        wanted = WantedRate.of(model.info)
+        if args.samples_per_symbol is not None:
+            wanted = WantedRate(args.samples_per_symbol)
+        return signal_front_end(
+            segment.sample_rate,
+            samples_per_symbol=wanted.samples_per_symbol,
+            oversampling=wanted.oversampling or 0.0,
+            # Real samples were turned so that the middle of their band is at 0 Hz.
+            tune=None if args.tune is None else args.tune - front_end.tune_hz,
+            symbol_rate=args.symbol_rate or 0.0,
+            min_bandwidth=args.min_bandwidth,
+            audio=not source.is_complex,
+            ring_seconds=args.ring,
+            rx_freq=segment.freq_hz,
+            rx_time=segment.time,
         )
 
     def make_scanner(
@@ -350,6 +395,7 @@ def run(args: argparse.Namespace) -> int:
         refresh,
         taps,
         bool(args.reconnect),
+        make_follower if follows(args) else None,
     )
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: receiver.stop())

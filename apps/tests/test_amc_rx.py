@@ -28,8 +28,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "python" / "kdamc")]
 
 from make_recording import make_recording  # noqa: E402
 from qa_support import axis_signal, write_model  # noqa: E402
+from receiver_command import APP, amc_rx_command  # noqa: E402
 
-APP = [sys.executable, str(ROOT / "apps" / "amc_rx.py")]
 FRAME = 16
 RATE = 16000
 OFF_AIR = ROOT.parent / "shared" / "data" / "ota_satellite_bpsk"
@@ -38,7 +38,7 @@ SHIPPED = ROOT / "models" / "rml2016_10a_plain.onnx"
 
 def amc_rx(*arguments, status=0):
     """Run the app, check its exit status, and return what it printed."""
-    done = subprocess.run([*APP, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(amc_rx_command(*arguments), capture_output=True, text=True, timeout=60)
     assert done.returncode == status, done.stderr
     return done
 
@@ -248,7 +248,11 @@ def test_bad_input(folder, spoilt, arguments, reason):
     outputs = [] if "--json" in arguments else ["--json", "out.jsonl"]
     model = [] if "--model" in arguments else ["--model", folder / "axis.onnx"]
     done = subprocess.run(
-        [*APP, *arguments, *model, *outputs], capture_output=True, text=True, cwd=spoilt, timeout=60
+        amc_rx_command(*arguments, *model, *outputs),
+        capture_output=True,
+        text=True,
+        cwd=spoilt,
+        timeout=60,
     )
     assert done.returncode == 2
     assert done.stdout == ""
@@ -320,7 +324,7 @@ def test_live_table(folder):
     ours, theirs = pty.openpty()
     running = subprocess.Popen(
         [
-            *APP, "--file", folder / "iqi.cf32", "--samp-rate", str(RATE), "--model",
+            *APP, "--as-is", "--file", folder / "iqi.cf32", "--samp-rate", str(RATE), "--model",
             folder / "axis.onnx",
         ],
         stdout=theirs, stderr=subprocess.PIPE, env={**os.environ, "TERM": "xterm"},

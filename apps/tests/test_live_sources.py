@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "python" / "kdamc")]
 
 from qa_support import axis_signal, write_model  # noqa: E402
+from receiver_command import APP, amc_rx_command  # noqa: E402
 from rtl_tcp_server import (  # noqa: E402
     SET_FREQUENCY,
     RtlTcpServer,
@@ -39,7 +40,6 @@ from rtl_tcp_server import (  # noqa: E402
     garbage_pattern,
 )
 
-APP = [sys.executable, str(ROOT / "apps" / "amc_rx.py")]
 RATE = 250_000
 FRAME = 16
 SET_GAIN, SET_PPM = 4, 5
@@ -101,10 +101,10 @@ class Run:
         self.path = tmp_path / "out.jsonl"
         self.path.unlink(missing_ok=True)
         self._process = subprocess.Popen(
-            [
-                *APP, *map(str, arguments), "--model", str(model), "--decision-frames", "400",
-                "--json", str(self.path), "--quiet",
-            ],
+            amc_rx_command(
+                *arguments, "--model", model, "--decision-frames", 400, "--json", self.path,
+                "--quiet",
+            ),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

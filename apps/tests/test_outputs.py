@@ -45,11 +45,11 @@ from gnuradio.kdamc.receiver.sigmf_report import SigmfReport
 from gnuradio.kdamc.receiver.waterfall_report import MAX_ROWS, Spectra, WaterfallReport
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "python" / "kdamc")]
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "python" / "kdamc")]
 
 from qa_support import axis_signal, write_model  # noqa: E402
+from receiver_command import APP  # noqa: E402
 
-APP = [sys.executable, str(ROOT / "apps" / "amc_rx.py")]
 SCHEMA = json.loads((ROOT / "docs" / "amc_rx.schema.json").read_text())
 FRAME = 16
 RATE = 16000
@@ -163,7 +163,7 @@ def test_records_are_those_of_the_schema(folder, tmp_path):
     out = tmp_path / "out.jsonl"
     subprocess.run(
         [
-            *APP, "--file", folder / "iqi.cf32", "--samp-rate", str(RATE), "--model",
+            *APP, "--as-is", "--file", folder / "iqi.cf32", "--samp-rate", str(RATE), "--model",
             folder / "axis.onnx", "--json", out, "--quiet",
         ],
         check=True, timeout=PATIENCE,
@@ -300,9 +300,9 @@ except OSError as error:
 def test_recording_is_what_came(folder, tmp_path):
     subprocess.run(
         [
-            *APP, "--file", folder / "iqi.cf32", "--samp-rate", str(RATE), "--freq", "1e8",
-            "--model", folder / "axis.onnx", "--record", tmp_path / "rec.sigmf-data", "--quiet",
-            "--decision-frames", "10", "--duration", "0.2",
+            *APP, "--as-is", "--file", folder / "iqi.cf32", "--samp-rate", str(RATE),
+            "--freq", "1e8", "--model", folder / "axis.onnx", "--record", tmp_path / "rec.sigmf-data",
+            "--quiet", "--decision-frames", "10", "--duration", "0.2",
         ],
         check=True, timeout=PATIENCE,
     )  # fmt: skip
@@ -336,7 +336,7 @@ def test_recording_of_a_recording_with_captures(folder, tmp_path):
     (tmp_path / "two.sigmf-meta").write_text(json.dumps(metadata))
     subprocess.run(
         [
-            *APP, "--file", tmp_path / "two.sigmf-meta", "--model", folder / "axis.onnx",
+            *APP, "--as-is", "--file", tmp_path / "two.sigmf-meta", "--model", folder / "axis.onnx",
             "--record", tmp_path / "rec", "--quiet", "--decision-frames", "50",
         ],
         check=True, timeout=PATIENCE,
@@ -701,7 +701,7 @@ def test_report_of_a_run(folder, tmp_path):
 
     subprocess.run(
         [
-            *APP, "--file", folder / "iqi.cf32", "--samp-rate", str(RATE), "--model",
+            *APP, "--as-is", "--file", folder / "iqi.cf32", "--samp-rate", str(RATE), "--model",
             folder / "axis.onnx", "--report", tmp_path / "out.png", "--quiet",
         ],
         check=True, timeout=PATIENCE,

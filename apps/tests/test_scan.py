@@ -15,12 +15,11 @@ import pytest
 from gnuradio import analog, blocks, gr
 from gnuradio.kdamc.signal_scanner import signal_scanner
 
-ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
 
-from make_band import RATE, eight_signals, make_band  # noqa: E402
+from make_band import RATE, eight_signals, make_band
+from receiver_command import APP
 
-APP = [sys.executable, str(ROOT / "apps" / "amc_rx.py")]
 MODEL = "rml2016_10a_plain"
 SECONDS = 10.0
 CENTRE = 433e6

@@ -23,10 +23,8 @@ from .contract import UNKNOWN_LABEL
 from .decision import DEFAULT_CONFIDENCE, Decision, DecisionSettings, Segment, fuse
 from .engine import Engine
 from .signal_search import SignalSearch, Track
-from .signal_tap import SETTLE_ROWS, Band, SignalTap
+from .signal_tap import SETTLE_ROWS, Band, SignalTap, WantedRate
 
-#: Without a word from the model, samples a symbol.
-_SAMPLES_PER_SYMBOL = 8.0
 _DECISION_FRAMES = 64
 
 
@@ -149,10 +147,7 @@ class BandScanner:
         )
         self._followers: dict[int, _Follower] = {}
         self._error: BaseException | None = None
-        wanted = engine.model.samples_per_symbol
-        self._samples_per_symbol = (
-            _SAMPLES_PER_SYMBOL if wanted is None else (wanted[0] * wanted[1]) ** 0.5
-        )
+        self._wanted = WantedRate.of(engine.model.info)
         self._counters = ScanCounters()
 
     @property
@@ -209,7 +204,7 @@ class BandScanner:
 
     def _meet(self, track: Track) -> _Follower:
         self._counters.signals += 1
-        tap = SignalTap(self._band, track, self._samples_per_symbol)
+        tap = SignalTap(self._band, track, self._wanted)
         follower = self._followers[track.number] = _Follower(self._counters.signals, tap)
         return follower
 

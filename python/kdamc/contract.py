@@ -41,6 +41,7 @@ KEY_OUTPUT = "output"
 KEY_HISTORY_DEPTH = "history_depth"
 KEY_ARCHITECTURE = "architecture"
 KEY_SAMPLES_PER_SYMBOL = "samples_per_symbol"
+KEY_OVERSAMPLING = "oversampling"
 KEY_TEMPERATURE = "temperature"
 KEY_FUSION_EXPONENT = "fusion_exponent"
 KEY_UNKNOWN_THRESHOLD = "unknown_threshold"
@@ -90,7 +91,8 @@ class ModelError(ValueError):
 class ModelInfo:
     """Everything about a model that is not in its weights.
 
-    ``samples_per_symbol`` is the ``(low, high)`` range of the training data or ``None``;
+    ``samples_per_symbol`` is the ``(low, high)`` range of the training data or ``None``, and so is
+    ``oversampling``, their sample rate over the occupied bandwidth of the signals;
     ``fusion_exponent`` g fuses n frames of one run as ``sum(log p) / n**g`` (0: independent
     frames, 1: fully correlated ones); ``unknown_threshold`` is the ``unknown_score`` above
     which a decision is ``unknown`` (a model with that output), else the confidence below which
@@ -106,6 +108,7 @@ class ModelInfo:
     fusion_exponent: float = 1.0
     unknown_threshold: float | None = None
     samples_per_symbol: tuple[float, float] | None = None
+    oversampling: tuple[float, float] | None = None
     architecture: str = ""
     dataset: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -175,17 +178,19 @@ def resolve(metadata: Mapping[str, str], explicit: Mapping[str, Any], where: str
             raise ModelError(f"{where}: {name}={given} is outside {low}..{high}")
         return float(given)
 
-    sps = value(KEY_SAMPLES_PER_SYMBOL, json.loads)
-    if sps is not None:
+    def span(name: str) -> tuple[float, float] | None:
+        given = value(name, json.loads)
+        if given is None:
+            return None
         try:
-            low, high = (float(s) for s in sps)
+            low, high = (float(end) for end in given)
         except (TypeError, ValueError):
             raise ModelError(
-                f"{where}: samples_per_symbol must be a pair [low, high], got {sps!r}"
+                f"{where}: {name} must be a pair [low, high], got {given!r}"
             ) from None
         if not 0 < low <= high:
-            raise ModelError(f"{where}: samples_per_symbol={sps!r} is no range")
-        sps = (low, high)
+            raise ModelError(f"{where}: {name}={given!r} is no range")
+        return low, high
 
     temperature = number(KEY_TEMPERATURE, 1.0, 1e-3, 1e3)
     exponent = number(KEY_FUSION_EXPONENT, 1.0, 0.0, 1.0)
@@ -198,7 +203,8 @@ def resolve(metadata: Mapping[str, str], explicit: Mapping[str, Any], where: str
         temperature=float(temperature),
         fusion_exponent=float(exponent),
         unknown_threshold=number(KEY_UNKNOWN_THRESHOLD, None, -1e9, 1e9),
-        samples_per_symbol=sps,
+        samples_per_symbol=span(KEY_SAMPLES_PER_SYMBOL),
+        oversampling=span(KEY_OVERSAMPLING),
         architecture=metadata.get(KEY_ARCHITECTURE, ""),
         dataset=metadata.get(KEY_DATASET, ""),
         metadata=dict(metadata),

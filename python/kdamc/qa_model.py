@@ -125,6 +125,7 @@ class qa_model(gr_unittest.TestCase):
             ({"history_depth": "3"}, "history_depth"),
             ({"samples_per_symbol": "[8, 4]"}, "no range"),
             ({"samples_per_symbol": "8"}, "pair"),
+            ({"oversampling": "[2, -1]"}, "oversampling"),
         ):
             path = write_model(self.dir / "bad.onnx", metadata=metadata)
             self.refused(reason, path)

@@ -18,7 +18,7 @@ from .decision import Segment
 from .guard import Guarded, guarded_work
 from .kdamc_python import Extractor
 from .signal_search import Track
-from .signal_tap import SETTLE_ROWS, Aim, Band, SignalTap, extractor_for
+from .signal_tap import SETTLE_ROWS, Aim, Band, SignalTap, WantedRate, extractor_for
 
 #: A signal is left for another one that is so much stronger.
 _STRONGER_DB = 6.0
@@ -33,7 +33,8 @@ class signal_front_end(Guarded, gr.basic_block):
 
     Keep a reference to the block: GNU Radio 3.10.5 does not keep Python blocks alive.
 
-    Input: complex samples of a band; tags ``rx_freq``, ``rx_rate`` and ``rx_time`` are honoured.
+    Input: complex samples of a band; tags ``rx_freq``, ``rx_rate`` and ``rx_time`` are honoured,
+    ``eos`` on the last sample gets out what would otherwise stay behind with the end of the input.
     Output: complex samples of the signal while it lasts, nothing between signals. Where the block
     is set to a signal, or follows one that drifts, the first sample has tags ``rx_freq``,
     ``rx_rate`` and ``rx_time`` of the signal, and ``bandwidth`` and ``symbol_rate`` (Hz, PMT_NIL
@@ -43,6 +44,7 @@ class signal_front_end(Guarded, gr.basic_block):
     Args:
         sample_rate: in Hz; a tag ``rx_rate`` overrules it.
         samples_per_symbol: of the output; of signals without symbols, samples in 1.2 / bandwidth.
+        oversampling: if not 0, samples for each cycle of the signal's bandwidth instead.
         tune: Hz from 0 of the signal, if it is known; None looks for it.
         symbol_rate: Hz, if it is known; 0 estimates it.
         min_bandwidth: in Hz, of a signal that counts.
@@ -69,6 +71,7 @@ class signal_front_end(Guarded, gr.basic_block):
         ring_seconds: float = 2.0,
         rx_freq: float = 0.0,
         rx_time: float | tuple[int, float] = 0.0,
+        oversampling: float = 0.0,
     ) -> None:
         gr.basic_block.__init__(
             self, name="Signal Front End", in_sig=[np.complex64], out_sig=[np.complex64]
@@ -81,7 +84,9 @@ class signal_front_end(Guarded, gr.basic_block):
             raise ValueError(f"symbol_rate must be 0 or more, not {symbol_rate!r}")
         if not ring_seconds >= 1:
             raise ValueError(f"ring_seconds must be at least 1, not {ring_seconds!r}")
-        self._samples_per_symbol = samples_per_symbol
+        if not oversampling >= 0:
+            raise ValueError(f"oversampling must be 0 or more, not {oversampling!r}")
+        self._wanted = WantedRate(samples_per_symbol, oversampling or None)
         self._tune = tune
         self._symbol_rate = symbol_rate
         self._ring_seconds = ring_seconds
@@ -130,13 +135,14 @@ class signal_front_end(Guarded, gr.basic_block):
         tags = self.get_tags_in_range(0, first, first + len(samples))
         for tag in sorted(tags, key=lambda tag: tag.offset):
             segment = metadata.after_tag(self._segment, tag.key, tag.value, tag.offset)
-            if segment is not self._segment:
-                here = tag.offset - first
+            ends = pmt.eqv(tag.key, metadata.TAG_EOS)
+            if segment is not self._segment or ends:
+                here = tag.offset - first + ends
                 self._push(samples[at:here])
                 at = here
                 self._finish()
                 waiting = self._waiting
-                self._set(segment, tag.offset)
+                self._set(segment, first + here)
                 self._waiting = waiting
         self._push(samples[at:])
 
@@ -154,11 +160,9 @@ class signal_front_end(Guarded, gr.basic_block):
         """Nothing is looked for."""
         tags = None
         if self._fixed is None and len(samples):
-            aim = Aim(
-                self._tune,
-                _BANDWIDTH_SHARE * self._symbol_rate,
-                self._symbol_rate * self._samples_per_symbol,
-            )
+            bandwidth_hz = _BANDWIDTH_SHARE * self._symbol_rate
+            rate = self._wanted.hertz(bandwidth_hz, self._symbol_rate)
+            aim = Aim(self._tune, bandwidth_hz, rate)
             self._fixed = extractor_for(self._segment.sample_rate, aim)
             tags = self._tags(aim, self._symbol_rate, 0)
         if self._fixed is not None:
@@ -177,7 +181,7 @@ class signal_front_end(Guarded, gr.basic_block):
             now = -math.inf if self._tap is None else self._power(self._tap.track)
             if self._tap is None or self._power(best) > now + _STRONGER_DB:
                 # Time in the output never runs backwards.
-                self._tap = SignalTap(self._band, best, self._samples_per_symbol)
+                self._tap = SignalTap(self._band, best, self._wanted)
                 self._tap.position = max(self._tap.position, self._handed)
         if self._tap is not None:
             self._hand_on(self._tap)

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .contract import ModelInfo
 from .kdamc_python import AveragedSpectrum, Extractor
 from .signal_search import Occupancy, SignalSearch, Track, plan_rows
 from .symbol_rate import HIGHEST_SHARE, estimate_symbol_rate
@@ -26,8 +28,37 @@ _PASS, _SLOPE = 1.25, 0.25
 _LOOK_RATE = 2.5 * HIGHEST_SHARE
 #: Symbols a second over bandwidth, where a signal shows no symbols.
 _ASSUMED_SHARE = 0.85
+#: What a network is given that does not say what it wants.
+_SAMPLES_PER_SYMBOL = 8.0
 #: Output rates end at this many times the band's.
 _MOST_OVERSAMPLING = 32
+
+
+@dataclass(frozen=True)
+class WantedRate:
+    """At what rate a network wants the samples of a signal.
+
+    ``samples_per_symbol``, or where ``oversampling`` is given so many samples for each cycle of
+    the signal's bandwidth, which every signal has.
+    """
+
+    samples_per_symbol: float = _SAMPLES_PER_SYMBOL
+    oversampling: float | None = None
+
+    @classmethod
+    def of(cls, info: ModelInfo) -> WantedRate:
+        """The middle of what a model was trained on."""
+        if info.oversampling is not None:
+            return cls(oversampling=math.sqrt(math.prod(info.oversampling)))
+        if info.samples_per_symbol is not None:
+            return cls(math.sqrt(math.prod(info.samples_per_symbol)))
+        return cls()
+
+    def hertz(self, bandwidth_hz: float, symbol_rate_hz: float | None) -> float:
+        """The sample rate for a signal; where it shows no symbols, some are assumed."""
+        if self.oversampling is not None:
+            return self.oversampling * bandwidth_hz
+        return self.samples_per_symbol * (symbol_rate_hz or _ASSUMED_SHARE * bandwidth_hz)
 
 
 class SampleRing:
@@ -118,11 +149,11 @@ def extractor_for(band_rate: float, aim: Aim) -> Extractor:
 class SignalTap:
     """A track's signal: where it is, and its samples.
 
-    ``samples_per_symbol`` is what the samples are wanted at. After :meth:`look` there is a
-    ``place``, after :meth:`aim` an ``aimed``; ``samples_lost`` left the ring unused.
+    ``wanted`` is the rate that the samples are wanted at. After :meth:`look` there is a ``place``,
+    after :meth:`aim` an ``aimed``; ``samples_lost`` left the ring unused.
     """
 
-    def __init__(self, band: Band, track: Track, samples_per_symbol: float) -> None:
+    def __init__(self, band: Band, track: Track, wanted: WantedRate) -> None:
         track.looked_at = True
         self.track = track
         self.place: Occupancy | None = None
@@ -132,7 +163,7 @@ class SignalTap:
         #: The next sample of the band to be taken.
         self.position = track.start_row * band.search.row_samples
         self._band = band
-        self._samples_per_symbol = samples_per_symbol
+        self._wanted = wanted
         self._extractor: Extractor | None = None
         self._before: tuple[np.ndarray, np.ndarray, int] | None = None
         self._looked_row: int | None = None
@@ -181,11 +212,9 @@ class SignalTap:
     def aim(self) -> bool:
         """Set the extractor, unless it is set well already; whether it was set anew."""
         place = self.place
-        symbols = self.symbol_rate_hz or _ASSUMED_SHARE * place.bandwidth_hz
+        rate = self._wanted.hertz(place.bandwidth_hz, self.symbol_rate_hz)
         most = _MOST_OVERSAMPLING * self._band.sample_rate
-        wanted = Aim(
-            place.centre_hz, place.bandwidth_hz, min(symbols * self._samples_per_symbol, most)
-        )
+        wanted = Aim(place.centre_hz, place.bandwidth_hz, min(rate, most))
         now = self.aimed
         if now is None:
             self.position = max(self.position, self.start)

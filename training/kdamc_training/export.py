@@ -101,7 +101,9 @@ def metadata(
     """The contract's metadata for ``module``, every value a text."""
     settings = module.hparams
     says = settings.describes
+    oversampling = says.get("oversampling")
     return {
+        **({contract.KEY_OVERSAMPLING: json.dumps(oversampling)} if oversampling else {}),
         contract.KEY_CONTRACT: contract.CONTRACT_VERSION,
         contract.KEY_CLASSES: json.dumps(settings.classes),
         contract.KEY_INPUT_SIZE: str(settings.frame_length),

@@ -26,6 +26,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from . import teacher_cache
+from .datasets import registry as generators
 from .datasets.dataset_file import DataSetFile
 from .files import replacing
 from .lightning_module import ClassifierModule
@@ -125,6 +126,7 @@ def _module(job: Job, train: TrainSection, training: Frames) -> ClassifierModule
         describes={
             "dataset": describe(info),
             "samples_per_symbol": list(info.samples_per_symbol),
+            "oversampling": _oversampling(recipe),
             "recipe": recipe.name,
             "member": job.member,
             "teacher": member.teacher,
@@ -140,6 +142,12 @@ def _module(job: Job, train: TrainSection, training: Frames) -> ClassifierModule
         if teacher_cache.size(job.teacher, training, needed) <= teacher_cache.DISK_LIMIT:
             module.remember(TeacherCache(job.teacher_cache, job.teacher, training, needed))
     return module
+
+
+def _oversampling(recipe: Recipe) -> tuple[float, float] | None:
+    if not recipe.data.generator:
+        return None
+    return generators.create(recipe.data.generator).oversampling
 
 
 def _callbacks(train: TrainSection, folder: Path) -> list[Callback]:

@@ -19,6 +19,8 @@ from .segments import EPOCH_S
 
 #: Decisions further apart than this do not share a line, seconds.
 _PAUSE_S = 2.0
+#: A signal may drift by this share of its bandwidth and still be at the same place.
+_DRIFT = 0.1
 #: From so many columns on the table of signals has lines and bars.
 _WIDE = 118
 
@@ -175,7 +177,7 @@ class _Run:
         """Whether a decision says the same, at the same place, without a pause."""
         return (
             record.label == self.first.label
-            and record.freq_hz == self.first.freq_hz
+            and abs(record.freq_hz - self.first.freq_hz) <= _DRIFT * (record.bandwidth_hz or 0.0)
             and (record.truth is None or self.truth in (None, record.truth))
             and record.time - self.last.time < _PAUSE_S
         )

@@ -68,6 +68,10 @@ class Classifier(Protocol):
 MakeClassifier = Callable[[Segment, Callable[["DecisionLike | FoundSignalLike"], None]], Classifier]
 
 
+#: Makes a block that finds a signal, for a segment at the rate of its input.
+MakeFollower = Callable[[Segment], gr.basic_block]
+
+
 class Report(Protocol):
     """Somewhere to write to.
 
@@ -125,7 +129,8 @@ class Receiver:
 
     ``plan`` is the front end for one segment's rate; ``segments`` those of the source's segments
     (or shortened ones) to run; ``refresh`` is called some ten times a second; ``taps`` get the
-    samples as the source gives them.
+    samples as the source gives them.  ``make_follower`` makes what looks for a signal between the
+    front end and the classifier; then positions of decisions follow from their times.
     Every segment gets a flowgraph of its own, because samples across a change of frequency or a
     gap belong together in no filter and no frame.  A live source that ends, or gives no sample
     for a while, is lost: with ``reconnect`` it is opened again, which begins a segment.
@@ -143,6 +148,7 @@ class Receiver:
         refresh: Callable[[], None] = lambda: None,
         taps: Sequence[Tap] = (),
         reconnect: bool = False,
+        make_follower: MakeFollower | None = None,
     ):
         self._source = source
         self._segments = segments
@@ -154,6 +160,7 @@ class Receiver:
         self._refresh = refresh
         self._taps = taps
         self._reconnect = reconnect
+        self._make_follower = make_follower
         self._monitor: StreamMonitor | None = None
         # Of monitors before this one: gaps, samples that they lack, samples that came, and how
         # many monitors saw any.
@@ -278,7 +285,8 @@ class Receiver:
                 self._on_decision(segment, monitor, result)
 
         classifier = self._make_classifier(at_classifier, on_result)
-        self._assemble(graph, segment, classifier)
+        follower = None if self._make_follower is None else self._make_follower(at_classifier)
+        self._assemble(graph, segment, classifier, follower)
         finished = threading.Event()
 
         def wait_for_end() -> None:
@@ -297,7 +305,7 @@ class Receiver:
         opened = time.monotonic()
         next_stats = time.monotonic() + _STATS_S
         while not finished.wait(_POLL_S):
-            self._look_for_errors(classifier)
+            self._look_for_errors(classifier, follower)
             now = time.monotonic()
             if loss is None and told_to_stop is None:
                 loss = self._silence(opened, now)
@@ -307,7 +315,7 @@ class Receiver:
                     graph.stop()
                 if now > told_to_stop + self._patience(loss):
                     self.is_stuck = True
-                    self._stuck += [graph, classifier, monitor]
+                    self._stuck += [graph, classifier, follower, monitor]
                     if loss is None:
                         self._fail(TimeoutError("the flowgraph did not end"))
                     break
@@ -315,14 +323,13 @@ class Receiver:
                 next_stats = now + _STATS_S
                 self._report_stats(classifier.stats(), now - started)
             self._refresh()
-        self._look_for_errors(classifier)
+        self._look_for_errors(classifier, follower)
         stats = classifier.stats()
         self._signals_before += int(stats.get("signals", 0))
         for key, count in before.items():
             setattr(self._summary, key, count + int(stats.get(key, 0)))
-        self._summary.duration_s = (
-            signal_before + classifier.nitems_read(0) / self._plan.output_rate
-        )
+        worked_off = (follower or classifier).nitems_read(0) / self._plan.output_rate
+        self._summary.duration_s = signal_before + worked_off
         self._report_stats(stats, time.monotonic() - started)
         if loss is None and self._monitor is not None and not self._stopping.is_set():
             received = self._monitor.received
@@ -370,15 +377,21 @@ class Receiver:
         )  # fmt: skip
         self._monitor = None
 
-    def _look_for_errors(self, classifier: Classifier) -> None:
-        for part in (classifier, self._monitor, *self._taps):
+    def _look_for_errors(self, *blocks_of_run: Any) -> None:
+        for part in (*blocks_of_run, self._monitor, *self._taps):
             if part is not None and part.error is not None:
                 self._fail(part.error)
 
     def _unsent(self) -> int:
         return sum(getattr(report, "unsent", 0) for report in self._reports)
 
-    def _assemble(self, graph: gr.top_block, segment: Segment, classifier: Classifier) -> None:
+    def _assemble(
+        self,
+        graph: gr.top_block,
+        segment: Segment,
+        classifier: Classifier,
+        follower: gr.basic_block | None,
+    ) -> None:
         plan = self._plan
         item = gr.sizeof_gr_complex if plan.is_complex else gr.sizeof_float
         last: gr.basic_block = self._source.connect(graph, segment)
@@ -412,17 +425,26 @@ class Receiver:
                     then(tag_gate)
             if segment.count is not None:
                 then(blocks.head(gr.sizeof_gr_complex, plan.output_count(segment.count)))
+        if follower is not None:
+            if segment.count is not None and plan.output_count(segment.count) < _MAX_JOIN:
+                # One sample more, with the tag that gets out what the follower still holds.
+                end = gr.python_to_tag((0, metadata.TAG_EOS, pmt.PMT_T, pmt.PMT_F))
+                last_sample = blocks.vector_source_c([0j], False, 1, [end])
+                count_and_end = [plan.output_count(segment.count), 1]
+                joined = blocks.stream_mux(gr.sizeof_gr_complex, count_and_end)
+                graph.connect(last_sample, (joined, 1))
+                then(joined)
+            then(follower)
         then(classifier)
 
     def _on_decision(
         self, segment: Segment, monitor: StreamMonitor | None, decision: DecisionLike
     ) -> None:
         try:
-            first, count = self._plan.source_range(
-                decision.sample_start, decision.sample_count, segment.count
-            )
+            first, count = self._place(segment, monitor, decision)
             start = segment.start + first
             clock = segment if monitor is None else monitor
+            freq_hz = segment.freq_hz + self._plan.tune_hz
             record = DecisionRecord(
                 label=decision.label,
                 confidence=float(decision.confidence),
@@ -431,12 +453,14 @@ class Receiver:
                 time=clock.seconds_at(start),
                 sample_start=start,
                 sample_count=count,
-                freq_hz=segment.freq_hz + self._plan.tune_hz,
+                freq_hz=decision.freq_hz if self._make_follower else freq_hz,
                 model=decision.model,
                 frames_used=decision.frames_used,
                 frames_gated=decision.frames_gated,
                 frames_dropped=decision.frames_dropped,
                 truth=self._source.true_label(start, count),
+                symbol_rate_hz=decision.symbol_rate_hz,
+                bandwidth_hz=decision.bandwidth_hz,
             )
             self._summary.add(record)
             for report in self._reports:
@@ -445,6 +469,24 @@ class Receiver:
             # Raised here it would end a thread of the flowgraph, and the run would hang.
             log.debug("report failed", exc_info=True)
             self._fail(error)
+
+    def _place(
+        self, segment: Segment, monitor: StreamMonitor | None, decision: DecisionLike
+    ) -> tuple[int, int]:
+        """First sample and number of samples of a decision, in the segment's samples."""
+        if self._make_follower is None:
+            return self._plan.source_range(
+                decision.sample_start, decision.sample_count, segment.count
+            )
+        count = round(decision.sample_count * segment.sample_rate / decision.sample_rate)
+        if monitor is not None:
+            return monitor.sample_at(decision.rx_time), count
+        at = (decision.rx_time[0] - segment.time[0]) + (decision.rx_time[1] - segment.time[1])
+        first = max(0, round(at * segment.sample_rate))
+        if segment.count is not None:
+            first = min(first, segment.count)
+            count = min(count, segment.count - first)
+        return first, count
 
     def _on_signal(
         self,

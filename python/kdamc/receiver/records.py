@@ -28,6 +28,11 @@ class DecisionLike(Protocol):
     snr_db: float | None
     sample_start: int
     sample_count: int
+    sample_rate: float
+    rx_time: tuple[int, float] | None
+    freq_hz: float
+    bandwidth_hz: float | None
+    symbol_rate_hz: float | None
     model: str
     frames_used: int
     frames_gated: int

@@ -87,6 +87,15 @@ class StreamMonitor(Guarded, gr.sync_block):
             whole, part = self._anchor_times[index]
             return whole + (part + (at - self._anchor_samples[index]) / self._segment.sample_rate)
 
+    def sample_at(self, moment: Time) -> int:
+        """The sample of the stream, counted from its begin, that came at a time of its clock."""
+        with self._lock:
+            if not self._anchor_samples:
+                return 0
+            index = max(0, bisect_right(self._anchor_times, moment) - 1)
+            passed = _between(self._anchor_times[index], moment) * self._segment.sample_rate
+            return max(0, self._anchor_samples[index] + round(passed))
+
     @guarded_work
     def work(self, input_items: list[np.ndarray], output_items: list[np.ndarray]) -> int:
         """Copy, count, look at the clock and at tags."""

@@ -185,6 +185,7 @@ class Live(Generator):
     frame_length = 1024
     sample_rate = 1.0
     samples_per_symbol = (1.1, 131.0)
+    oversampling = OVERSAMPLING
     splits = speech.SPLITS
     dtype = "float16"
     draw_types = {name: "int32" if name in _INTEGERS else "float32" for name in _DRAWS}

@@ -41,6 +41,8 @@ class Generator(ABC):
     frame_length: int
     sample_rate: float
     samples_per_symbol: tuple[float, float]
+    oversampling: tuple[float, float] | None = None
+    """Sample rate over the occupied bandwidth, lowest and highest, where it is what was drawn."""
     limits: tuple[str, ...]
     """What the set lacks, one sentence each; model cards repeat it."""
     splits: tuple[str, ...]
