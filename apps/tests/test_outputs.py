@@ -301,8 +301,8 @@ def test_recording_is_what_came(folder, tmp_path):
     subprocess.run(
         [
             *APP, "--as-is", "--file", folder / "iqi.cf32", "--samp-rate", str(RATE),
-            "--freq", "1e8", "--model", folder / "axis.onnx", "--record", tmp_path / "rec.sigmf-data",
-            "--quiet", "--decision-frames", "10", "--duration", "0.2",
+            "--freq", "1e8", "--model", folder / "axis.onnx", "--quiet",
+            "--record", tmp_path / "rec.sigmf-data", "--decision-frames", "10", "--duration", "0.2",
         ],
         check=True, timeout=PATIENCE,
     )  # fmt: skip
