@@ -358,6 +358,11 @@ def main() -> None:
         help="instead: amc_rx through rtl_tcp, its CPU, its losses, the highest rate without any",
     )
     parser.add_argument(
+        "--scan",
+        action="store_true",
+        help="instead: scans of bands up to 20 MS/s, and ways to isolate signals",
+    )
+    parser.add_argument(
         "--minutes",
         metavar="MINUTES",
         type=float,
@@ -377,9 +382,14 @@ def main() -> None:
     options = parser.parse_args()
     console = Console()
 
-    if options.soak or options.live:
+    if options.soak or options.live or options.scan:
         if options.soak:
             found = soak("", options.soak, console)
+        elif options.scan:
+            import scan_bench
+
+            with console.status("scans"):
+                found = {"processor": processor(), **scan_bench.measure()}
         else:
             import live_bench  # needs gr-osmosdr
 
