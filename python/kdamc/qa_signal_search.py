@@ -119,6 +119,30 @@ class Search(unittest.TestCase):
         self.assertEqual(len(ended_by(new_search(), rows)), 1)
         self.assertEqual(len(ended_by(new_search(), alone)), 2)
 
+    def test_like_neighbours_on_both_sides_are_no_side_lobes(self):
+        """One that was there before the other, one that is too wide, and two that are too far."""
+        before = noise_rows(20, self.rng)
+        before[:, 600:700] += 200.0
+        before[:, 740:760] += 5.0
+        before[5:, 540:560] += 5.0
+        self.assertEqual(len(ended_by(new_search(), before)), 2)
+        wide = noise_rows(20, self.rng)
+        wide[:, 640:660] += 200.0
+        wide[:, 580:610] += 5.0
+        wide[:, 690:720] += 5.0
+        self.assertEqual(len(ended_by(new_search(), wide)), 3)
+        far = noise_rows(20, self.rng)
+        far[:, 600:700] += 200.0
+        far[:, 500:520] += 5.0
+        far[:, 780:800] += 5.0
+        self.assertEqual(len(ended_by(new_search(), far)), 3)
+
+    def test_what_is_hardly_over_the_noise_must_last_longer(self):
+        for level, rows, count in ((1.4, 3, 0), (1.4, 10, 1), (5.0, 3, 1)):
+            band = noise_rows(20, self.rng)
+            band[8 : 8 + rows, 300:340] += level
+            self.assertEqual(len(ended_by(new_search(), band)), count)
+
     def test_a_spike_at_0_hz_can_be_left_out(self):
         rows = noise_rows(20, self.rng)
         rows[:, BINS // 2 - 1 : BINS // 2 + 2] += 100.0

@@ -38,6 +38,8 @@ _CELL_INDEPENDENT = 2.2
 _OPEN_DEVIATE, _STAY_DEVIATE = 5.4, 3.0
 #: And in any case by so much, for floors are not known exactly.
 _MIN_OPEN, _MIN_STAY = 1.6, 1.3
+#: What lies over the floor by no more than this must last twice as long to count.
+_CLEAR = 2.5
 #: The floor: stretches of the band, the quantile in each, stiffness and asymmetry of the curve.
 _STRETCHES = 64
 _QUANTILE, _QUANTILE_DEVIATE = 0.3, -0.524
@@ -53,8 +55,9 @@ _REACH = 0.2
 #: Pieces that belong together show it within so many rows.
 _JOIN_WITHIN_ROWS = 12
 #: Weaker than a neighbour by so much, and closer than so many of its widths: what it leaks, or
-#: clips. Side lobes, as of continuous phase without a filter, are weaker by so much, and two.
-_SKIRT_DB, _SIDE_LOBE_DB, _SKIRT_REACH = 38.0, 12.0, 1.5
+#: clips. Side lobes, as of continuous phase without a filter, are two, weaker, and close by.
+_SKIRT_DB, _SKIRT_REACH = 38.0, 1.5
+_SIDE_LOBE_DB, _SIDE_LOBE_REACH = 12.0, 0.5
 
 
 def plan_rows(sample_rate: float) -> tuple[int, int]:
@@ -120,6 +123,11 @@ class Track:
         if self.seen_rows == 0:
             self.first_excess = self.last_excess
         self.seen_rows += 1
+
+    def over_floor(self) -> float:
+        """Its mean power over that of the noise in its bins, as a ratio; both are in the former."""
+        bins = slice(int(self.low), int(self.high) + 1)
+        return float(self.spectrum[bins].sum() / max(self.floor[bins].sum(), 1e-30))
 
     def rows(self) -> tuple[float, float]:
         """Start and stop in rows, whole rows less what the first and the last do not hold."""
@@ -237,7 +245,8 @@ class SignalSearch:
                     track.add(row, spectrum, floor)
         ended = []
         for track in list(self._tracks):
-            if not track.confirmed and track.seen_rows >= self._confirm_rows:
+            wanted = self._confirm_rows * (1 if track.over_floor() > _CLEAR else 2)
+            if not track.confirmed and track.seen_rows >= wanted:
                 self._numbered += 1
                 track.number = self._numbered
             gone = row - track.last_row
@@ -345,14 +354,17 @@ class SignalSearch:
             if not any(self._is_skirt(ratio, (low, high, top), other) for other in kept)
         ]
 
-    @staticmethod
     def _is_skirt(
-        ratio: np.ndarray, region: tuple[float, float, float], other: tuple[float, float, float]
+        self,
+        ratio: np.ndarray,
+        region: tuple[float, float, float],
+        other: tuple[float, float, float],
     ) -> bool:
         """Whether a region belongs to a stronger one beside it: (low, high, top) of both.
 
         It does if it is so weak that a receiver may have made it of the other, or if it is one
-        of two side lobes: as strong as what lies as far off on the other side.
+        of two side lobes: no wider, and as strong as what lies as far off on the other side. What
+        was a signal before it had an image there remains one.
         """
         low, high, top = region
         a, b, other_top = other
@@ -360,7 +372,10 @@ class SignalSearch:
             return False
         if other_top > top * 10 ** (_SKIRT_DB / 10):
             return True
-        if other_top < top * 10 ** (_SIDE_LOBE_DB / 10):
+        near = max(low - b, a - high) < _SIDE_LOBE_REACH * (b - a) and high - low <= b - a
+        if not near or other_top < top * 10 ** (_SIDE_LOBE_DB / 10):
+            return False
+        if any(track.low < high and low < track.high for track in self.tracks):
             return False
         mirrored = a + b - 1
         first, last = int(mirrored - high + 1), int(mirrored - low + 1)
