@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,17 @@ from .errors import UserError
 from .files import replacing
 from .lightning_module import ClassifierModule
 from .networks.outputs import outputs_of
+from .unknown import UnknownScore
 
 LICENSE = "GPL-3.0-or-later"
+
+
+@dataclass(frozen=True)
+class UnknownOutput:
+    """A score that becomes an output, and the value above which a frame is unknown."""
+
+    score: UnknownScore
+    threshold: float
 
 
 def load_checkpoint(path: str | os.PathLike) -> ClassifierModule:
@@ -45,19 +55,22 @@ def export(
     path: str | os.PathLike,
     calibration: Calibration | None = None,
     accuracy: dict[str, Any] | None = None,
+    unknown: UnknownOutput | None = None,
 ) -> None:
     """Write ``module``'s network to ``path``: one file, opset 17, n free, batch norms folded.
 
-    A network that estimates the SNR gets the contract's output for it beside the logits.
+    A network that estimates the SNR gets the contract's output for it beside the logits, and so
+    does the score of ``unknown``.
     Without a calibration the temperature is 1 and the fusion exponent 1 (frames of a run count as
     copies of one another, so confidence does not grow). ``accuracy`` holds "overall" and "by_snr".
     """
     frame_length = module.hparams.frame_length
     example = torch.randn(2, 2, frame_length, generator=torch.Generator().manual_seed(0))
-    whole, outputs = module.network.eval(), [contract.LOGITS_NAME]
+    whole: nn.Module = _Whole(module.network, unknown and unknown.score).eval()
     with torch.no_grad():
-        if outputs_of(whole, example).snr_db is not None:
-            whole, outputs = _WithSnr(whole), [contract.LOGITS_NAME, contract.SNR_NAME]
+        outputs = [name for name, value in whole.shown(example).items() if value is not None]
+    if outputs == [contract.LOGITS_NAME]:
+        whole = module.network.eval()
     with replacing(path) as temporary:
         with warnings.catch_warnings():
             # The exporter that writes opset 17 directly is the one that torch deprecates.
@@ -76,27 +89,35 @@ def export(
         left = [node.name for node in model.graph.node if node.op_type == "BatchNormalization"]
         if left:
             raise RuntimeError(f"the exporter left batch norms in the graph: {', '.join(left)}")
-        onnx.helper.set_model_props(model, metadata(module, calibration, accuracy))
+        onnx.helper.set_model_props(model, metadata(module, calibration, accuracy, unknown))
         onnx.checker.check_model(model)
         onnx.save(model, str(temporary))
 
 
-class _WithSnr(nn.Module):
-    """A network as one that gives the logits and its estimate of the SNR."""
+class _Whole(nn.Module):
+    """A network as one that gives all outputs of the contract that there are, in its order."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, score: UnknownScore | None) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.score = network, score
 
-    def forward(self, iq: Tensor) -> tuple[Tensor, Tensor]:
+    def shown(self, iq: Tensor) -> dict[str, Tensor | None]:
         shown = outputs_of(self.network, iq)
-        return shown.logits, shown.snr_db
+        return {
+            contract.LOGITS_NAME: shown.logits,
+            contract.SNR_NAME: shown.snr_db,
+            contract.UNKNOWN_SCORE_NAME: self.score and self.score(shown),
+        }
+
+    def forward(self, iq: Tensor) -> tuple[Tensor, ...]:
+        return tuple(value for value in self.shown(iq).values() if value is not None)
 
 
 def metadata(
     module: ClassifierModule,
     calibration: Calibration | None,
     accuracy: dict[str, Any] | None,
+    unknown: UnknownOutput | None = None,
 ) -> dict[str, str]:
     """The contract's metadata for ``module``, every value a text."""
     settings = module.hparams
@@ -104,6 +125,7 @@ def metadata(
     oversampling = says.get("oversampling")
     return {
         **({contract.KEY_OVERSAMPLING: json.dumps(oversampling)} if oversampling else {}),
+        **({contract.KEY_UNKNOWN_THRESHOLD: repr(unknown.threshold)} if unknown else {}),
         contract.KEY_CONTRACT: contract.CONTRACT_VERSION,
         contract.KEY_CLASSES: json.dumps(settings.classes),
         contract.KEY_INPUT_SIZE: str(settings.frame_length),

@@ -35,6 +35,7 @@ MODELS = RECIPES.parents[1] / "models"
 RECORD = "record.json"
 _NOTE = "settings.yaml"
 _EVALUATION_BATCH = 512
+_UNKNOWN_FROM_DB = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +128,7 @@ def prepare_data(data: DataSection, folder: Path, jobs: int) -> Parts:
             chosen = split(file, data.split, data.split_seed)
             labels = file.z[:].astype(int)
         kept = [_within(labels, part, data.snr) for part in vars(chosen).values()]
-        training, validation, test = (Part(path, part) for part in kept)
+        training, validation, test = (Part(path, part).without(data.without) for part in kept)
         return Parts(thinned(training, data.train_share, 0), validation, test)
 
     def made(part: DataPart | None) -> Path | None:
@@ -139,9 +140,9 @@ def prepare_data(data: DataSection, folder: Path, jobs: int) -> Parts:
     with DataSetFile(test) as file:
         all_test = np.arange(len(file))
     return Parts(
-        thinned(Part(train, kept), data.train_share, 0),
-        Part(train, held),
-        Part(test, all_test),
+        thinned(Part(train, kept).without(data.without), data.train_share, 0),
+        Part(train, held).without(data.without),
+        Part(test, all_test).without(data.without),
         made(data.runs),
         made(data.test_runs),
     )
@@ -232,7 +233,9 @@ def _run_member(
     with DataSetFile(parts.test.path) as data:
         tested_on = describe_data(data)
     network = module.network
+    left_out = _left_out_scores(recipe.data, module, parts)
     record = {
+        **({"left_out": left_out} if left_out else {}),
         "recipe": recipe.name,
         "budget": recipe.budget,
         "member": member,
@@ -271,6 +274,23 @@ def _run_member(
     }
     write_record(folder / RECORD, record)
     return record
+
+
+def _left_out_scores(data: DataSection, module: Any, parts: Parts) -> dict[str, Any]:
+    """How well each score tells the classes left out, by its name; empty if none is."""
+    if not data.without:
+        return {}
+    from . import unknown
+
+    with DataSetFile(parts.test.path) as file:
+        everything = np.arange(len(file))
+    others = dataclasses.replace(parts.test, chosen=everything, classes=()).only(data.without)
+    return {
+        kind: unknown.measure(
+            module, unknown.fit(kind, module, parts.training), parts.test, others, _UNKNOWN_FROM_DB
+        )
+        for kind in unknown.KINDS
+    }
 
 
 def torch_logits(module: Any, part: Any) -> np.ndarray:
@@ -321,11 +341,19 @@ def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
         "member": own,
         "train": dataclasses.asdict(recipe.train_of(member)),
         "seed": seed,
-        "data": dataclasses.asdict(recipe.data),
+        "data": _data_settings(recipe.data),
         "augment": dataclasses.asdict(recipe.augment),
     }
     if name := recipe.members[member].teacher:
         settings["teacher"] = settings_of(recipe, name, recipe.seeds_of(name)[0])
+    return settings
+
+
+def _data_settings(data: DataSection) -> dict[str, Any]:
+    """As in folders of runs that were before classes could be left out."""
+    settings = dataclasses.asdict(data)
+    if not data.without:
+        del settings["without"]
     return settings
 
 
@@ -367,10 +395,11 @@ def _ship(
     export.export(module, onnx_file)
     fitted = calibration.fit(open_model(str(onnx_file)), parts.runs)
     write_record(folder / "calibration.json", dataclasses.asdict(fitted))
-    export.export(module, onnx_file, fitted)
+    output, told = _unknown_output(recipe, parts, base, module)
+    export.export(module, onnx_file, fitted, unknown=output)
     test = evaluate.evaluate(open_model(str(onnx_file)), parts.test.path)
     accuracy = {key: test[key] for key in ("overall", "by_snr")}
-    export.export(module, onnx_file, fitted, accuracy)
+    export.export(module, onnx_file, fitted, accuracy, output)
     model = open_model(str(onnx_file))
     test["model"] = evaluate.describe_model(model)
     record = {
@@ -384,6 +413,7 @@ def _ship(
         "frame_length": model.input_size,
         "samples_per_symbol": list(model.samples_per_symbol),
         "calibration": dataclasses.asdict(fitted),
+        **({"unknown": told} if told else {}),
         "test": test,
         "decisions": evaluate.evaluate_runs(model, parts.test_runs)["decisions"],
         "frames_per_second": frames_per_second(model),
@@ -403,6 +433,40 @@ def _ship(
         ):
             with replacing(target) as temporary:
                 shutil.copyfile(source, temporary)
+
+
+def _unknown_output(
+    recipe: Recipe, parts: Parts, base: Path, module: Any
+) -> tuple[Any, dict[str, Any]]:
+    """The score that the recipe publishes, with its threshold; and how good it is."""
+    from . import unknown
+    from .export import UnknownOutput
+    from .training_data import Part
+
+    asked = recipe.publish.unknown
+    if asked is None:
+        return None, {}
+    score = unknown.fit(asked.score, module, parts.training)
+
+    def all_of(path: Path) -> Part:
+        with DataSetFile(path) as file:
+            return Part(path, np.arange(len(file)))
+
+    of_known = unknown.scores_of(module, score, all_of(parts.runs))
+    threshold = float(np.quantile(of_known, 1 - asked.false_rejection))
+    section = DataSection(generator=asked.generator, snr=recipe.data.snr)
+    others = all_of(data_file(base.parents[1] / "data", section, asked.frames, 1))
+    told = {
+        "score": asked.score,
+        "threshold": threshold,
+        "false_rejection_wanted": asked.false_rejection,
+        "false_rejection_on_test": float(
+            (unknown.scores_of(module, score, parts.test) > threshold).mean()
+        ),
+        **unknown.measure(module, score, parts.test, others, asked.from_db),
+        "data": asked.generator,
+    }
+    return UnknownOutput(score, threshold), told
 
 
 def surroundings() -> dict[str, Any]:

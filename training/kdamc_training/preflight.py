@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -59,7 +59,7 @@ def _shape(data: DataSection) -> tuple[list[str], int]:
     """Class names and frame length of a recipe's data."""
     if data.file:
         with DataSetFile(Path(data.file)) as file:
-            return list(file.info.classes), file.frame_length
+            return _left(file.info.classes, data.without), file.frame_length
     generator = generators.create(data.generator)
     for key in ("train", "test", "runs", "test_runs"):
         part = getattr(data, key)
@@ -68,4 +68,13 @@ def _shape(data: DataSection) -> tuple[list[str], int]:
                 f"recipe key 'data.{key}.speech' is {part.speech!r}; it must be one of "
                 f"{', '.join(generator.splits)}"
             )
-    return list(generator.classes), generator.frame_length
+    return _left(generator.classes, data.without), generator.frame_length
+
+
+def _left(classes: Sequence[str], without: Sequence[str]) -> list[str]:
+    if unknown := sorted(set(without) - set(classes)):
+        raise UserError(f"recipe key 'data.without': the data have no class {unknown[0]!r}")
+    left = [name for name in classes if name not in without]
+    if len(left) < 2:
+        raise UserError("recipe key 'data.without' leaves fewer than two classes")
+    return left

@@ -42,8 +42,9 @@ class DataSection:
     A generated ``test`` part is another seed with other speech, and ``validation_share`` of the
     training passes is held out; ``split`` names one of the presets by which a data set file (an
     imported genuine one, say) is parted, with ``split_seed`` in place of the preset's. ``snr`` is
-    the lowest and highest SNR label used. ``train_share`` keeps so much of the training frames,
-    evenly from all cells. ``runs`` are for fitting temperature and fusion exponent, ``test`` and
+    the lowest and highest SNR label used. ``without`` names classes left out of training and test,
+    as what a network has never seen. ``train_share`` keeps so much of the training frames, evenly
+    from all cells. ``runs`` are for fitting temperature and fusion exponent, ``test`` and
     ``test_runs`` are only ever measured on; without ``runs`` the temperature is fitted on the
     validation frames.
     """
@@ -57,6 +58,7 @@ class DataSection:
     test: DataPart | None = None
     runs: DataPart | None = None
     test_runs: DataPart | None = None
+    without: list[str] = field(default_factory=list)
     validation_share: float = 0.05
     train_share: float = 1.0
 
@@ -134,11 +136,25 @@ class Member:
 
 
 @dataclass(frozen=True)
+class UnknownSection:
+    """The output that tells what is none of the classes: which ``score`` (see ``unknown.py``), with
+    a threshold that refuses the share ``false_rejection`` of frames of known classes; measured on
+    frames of ``generator``, which no training has seen, at SNR labels from ``from_db`` on."""
+
+    score: str
+    generator: str
+    frames: DataPart
+    false_rejection: float = 0.05
+    from_db: int = 5
+
+
+@dataclass(frozen=True)
 class PublishSection:
     """Which member, of the first seed, is shipped, and as what."""
 
     member: str
     model_name: str
+    unknown: UnknownSection | None = None
 
 
 @dataclass(frozen=True)

@@ -114,10 +114,11 @@ def _module(job: Job, train: TrainSection, training: Frames) -> ClassifierModule
     recipe, member = job.recipe, job.recipe.members[job.member]
     with DataSetFile(job.training.path) as data:
         info, frame_length = data.info, data.frame_length
+    classes = job.training.class_names()
     module = ClassifierModule(
         network=member.network,
         network_options=member.options,
-        classes=list(info.classes),
+        classes=list(classes),
         frame_length=frame_length,
         loss=[dataclasses.asdict(term) for term in member.loss],
         train=dataclasses.asdict(train),

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightning
@@ -26,10 +27,15 @@ _VALIDATION_BATCH = 512
 
 @dataclass(frozen=True)
 class Part:
-    """Some frames of a data set file: sorted indices."""
+    """Some frames of a data set file: sorted indices.
+
+    ``classes`` are those of the file that count, in its order, if not all do; frames of others must
+    not be chosen.
+    """
 
     path: Path
     chosen: np.ndarray
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -37,10 +43,35 @@ class Part:
     def labels(self) -> tuple[np.ndarray, np.ndarray]:
         """Class indices and SNR labels, ``(n)`` int64 each."""
         with DataSetFile(self.path) as data:
-            return (
-                data.y[:][self.chosen].astype(np.int64),
-                data.z[:][self.chosen].astype(np.int64),
-            )
+            y = data.y[:][self.chosen].astype(np.int64)
+            z = data.z[:][self.chosen].astype(np.int64)
+            if self.classes:
+                kept = [name in self.classes for name in data.info.classes]
+                y = (np.cumsum(kept) - 1)[y]
+            return y, z
+
+    def class_names(self) -> tuple[str, ...]:
+        """What the class indices stand for."""
+        if self.classes:
+            return self.classes
+        with DataSetFile(self.path) as data:
+            return tuple(data.info.classes)
+
+    def without(self, names: Collection[str]) -> Part:
+        """The frames of all but the classes ``names``; those that are not there do not matter."""
+        if not names:
+            return self
+        return self.only([name for name in self.class_names() if name not in names])
+
+    def only(self, names: Collection[str]) -> Part:
+        """The frames of the classes ``names``; raises UserError for one that is not there."""
+        with DataSetFile(self.path) as data:
+            known, labels = tuple(data.info.classes), data.y[:][self.chosen]
+        if unknown := sorted(set(names) - set(known)):
+            raise UserError(f"{self.path} has no class {unknown[0]!r}")
+        left = tuple(name for name in known if name in names)
+        kept = np.isin(labels, [known.index(name) for name in left])
+        return Part(self.path, self.chosen[kept], left)
 
     def true_snr(self) -> np.ndarray | None:
         """SNRs as they were drawn, ``(n)`` float32 in dB, NaN where nothing is on the air; None if
@@ -62,7 +93,7 @@ def thinned(part: Part, share: float, seed: int) -> Part:
     (kept,) = split_by_pass(np.arange(len(part)), y * 256 + z, [share], seed)
     if not len(kept):
         raise UserError(f"a share of {share} of {len(part)} training frames is none")
-    return Part(part.path, part.chosen[kept])
+    return replace(part, chosen=part.chosen[kept])
 
 
 class Frames(Dataset):

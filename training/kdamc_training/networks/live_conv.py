@@ -63,11 +63,11 @@ class LiveConv(nn.Module):
         return self.outputs(iq).logits
 
     def outputs(self, iq: Tensor, attention: bool = False) -> Outputs:
-        """Logits and SNR; there are no attention maps."""
+        """Logits, the pooled features as one token, and the SNR; there are no attention maps."""
         # In float32: the spread is a small difference of large numbers.
         features = self.body(phase_steps(iq, self.lags)).float()
         mean = features.mean(dim=2)
         spread = torch.sqrt((features * features).mean(dim=2) - mean * mean + _TINY)
         pooled = torch.cat([mean, features.amax(dim=2), spread], dim=1)
         snr_db = _SNR_MIDDLE + _SNR_SCALE * self.snr(pooled)[:, 0]
-        return Outputs(self.head(pooled), snr_db=snr_db)
+        return Outputs(self.head(pooled), features=(pooled[:, None],), snr_db=snr_db)
