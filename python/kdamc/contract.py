@@ -51,6 +51,7 @@ KEY_TEACHER = "teacher"
 KEY_ACCURACY = "accuracy"
 KEY_LICENSE = "license"
 KEY_GENERATOR_CMD = "generator_cmd"
+KEY_QUANTIZATION = "quantization"
 KEY_GIT_REV = "git_rev"
 KEY_CREATED = "created"
 

@@ -217,6 +217,47 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.set_defaults(do=_export)
 
+    quantize = commands.add_parser("quantize", help="turn a model into int8 and measure both")
+    quantize.add_argument(
+        "target", metavar="TARGET", help="ONNX file, folder of a run, or recipe that publishes one"
+    )
+    quantize.add_argument("out", metavar="OUT.onnx", type=Path)
+    quantize.add_argument("--json", type=Path, metavar="FILE")
+    quantize.add_argument(
+        "--recipe", default="", metavar="NAME", help="whose data, if the ONNX file does not say"
+    )
+    quantize.add_argument("--budget", default="paper", metavar="B", help="smoke, reduced or paper")
+    quantize.add_argument(
+        "--weight-bits",
+        type=int,
+        default=7,
+        metavar="B",
+        help="7, the same on every processor, or 8, for those with VNNI or ARM (%(default)s)",
+    )
+    quantize.add_argument(
+        "--operators",
+        type=_names,
+        default=("Conv",),
+        metavar="A,B",
+        help="kinds of nodes: Conv, Gemm, MatMul (default Conv)",
+    )
+    quantize.add_argument(
+        "--float", type=_names, default=(), metavar="A,B", dest="keep_float", help="but these nodes"
+    )
+    quantize.add_argument(
+        "--frames",
+        type=int,
+        default=2048,
+        metavar="N",
+        help="of the validation part, for the ranges (%(default)s)",
+    )
+    quantize.add_argument(
+        "--seconds", type=float, default=1.0, metavar="T", help="for each timing (%(default)s)"
+    )
+    quantize.add_argument("--jobs", type=int, default=1, metavar="J", help="processes for data")
+    quantize.add_argument("--work", type=Path, metavar="DIR", help="folder for data and runs")
+    quantize.set_defaults(do=_quantize)
+
     litmus = commands.add_parser(
         "litmus", help="check that torch, ONNX Runtime and the GNU Radio block say the same"
     )
@@ -557,6 +598,41 @@ def _export(options: argparse.Namespace) -> None:
     module, calibration = _module_of(options.checkpoint)
     export(module, options.out, calibration)
     print(options.out)
+
+
+def _quantize(options: argparse.Namespace) -> None:
+    from .compression import int8
+    from .records import write_record
+
+    target = int8.open_target(options.target, options.recipe, options.budget, options.work)
+    found = int8.record(
+        target,
+        options.out,
+        options.command_line,
+        scheme=int8.Scheme(options.weight_bits, options.operators, options.keep_float),
+        calibration_frames=options.frames,
+        seconds=options.seconds,
+        work=options.work,
+        jobs=options.jobs,
+    )
+    print(
+        "            bytes  accuracy  ECE     " + "".join(f"{n:>9s}" for n in found["speed_ratio"])
+    )
+    for kind in ("float32", "int8"):
+        row = found[kind]
+        speeds = "".join(f"{speed:9,.0f}" for speed in row["frames_per_second"].values())
+        print(
+            f"{kind:8s} {row['bytes']:8,d}  {100 * row['test']['overall']:6.2f} %  "
+            f"{row['test']['ece']:.4f}  {speeds} frames/s"
+        )
+    print(
+        f"{100 * found['difference']['overall']:+.2f} points; "
+        f"{100 * found['difference']['changed']:.2f} % of the frames are called something else"
+    )
+    if not found["faster"]:
+        print("int8 is NOT faster at every batch size")
+    if options.json:
+        write_record(options.json, found)
 
 
 def _litmus(options: argparse.Namespace) -> int:
