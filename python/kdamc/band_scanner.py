@@ -20,7 +20,7 @@ import numpy as np
 
 from .channel import Channel, Counters
 from .contract import UNKNOWN_LABEL
-from .decision import DEFAULT_CONFIDENCE, Decision, DecisionSettings, Segment, fuse
+from .decision import Decision, DecisionSettings, Segment, fuse, is_unknown
 from .engine import Engine
 from .signal_search import SignalSearch, Track
 from .signal_tap import SETTLE_ROWS, Band, SignalTap, WantedRate
@@ -82,6 +82,7 @@ class _Follower:
         self.segment: Segment | None = None
         self._lock = threading.Lock()
         self._log_sum: np.ndarray | float = 0.0
+        self._score_sum: float | None = None
         self._used = 0
         self._dropped = 0
 
@@ -92,13 +93,16 @@ class _Follower:
                 # What was summed before it was tempered, but for a constant.
                 posterior = np.maximum(decision.posterior.astype(float), 1e-30)
                 self._log_sum = self._log_sum + np.log(posterior) * decision.frames_used**exponent
+                if decision.unknown_score is not None:
+                    score = decision.unknown_score * decision.frames_used
+                    self._score_sum = (self._score_sum or 0.0) + score
                 self._used += decision.frames_used
                 self._dropped += decision.frames_dropped
 
-    def sums(self) -> tuple[np.ndarray | float, int, int]:
-        """Log posteriors, frames used, frames dropped."""
+    def sums(self) -> tuple[np.ndarray | float, float | None, int, int]:
+        """Log posteriors, unknown scores, frames used, frames dropped."""
         with self._lock:
-            return self._log_sum, self._used, self._dropped
+            return self._log_sum, self._score_sum, self._used, self._dropped
 
 
 class BandScanner:
@@ -250,7 +254,7 @@ class BandScanner:
 
     def _report(self, follower: _Follower) -> None:
         tap = follower.tap
-        log_sum, used, dropped = follower.sums()
+        log_sum, score_sum, used, dropped = follower.sums()
         label, confidence, entropy = UNKNOWN_LABEL, 0.0, 0.0
         if used:
             info = self._engine.model.info
@@ -258,10 +262,8 @@ class BandScanner:
             best = int(posterior.argmax())
             confidence = float(posterior[best])
             entropy = float(-(posterior * np.log(np.maximum(posterior, 1e-300))).sum())
-            threshold = self.unknown_threshold
-            if threshold is None:
-                threshold = info.unknown_threshold
-            if confidence >= (DEFAULT_CONFIDENCE if threshold is None else threshold):
+            score = None if score_sum is None else score_sum / used
+            if not is_unknown(info, self.unknown_threshold, confidence, score):
                 label = info.classes[best]
         self._on_signal(
             FoundSignal(

@@ -186,9 +186,7 @@ def resolve(metadata: Mapping[str, str], explicit: Mapping[str, Any], where: str
         try:
             low, high = (float(end) for end in given)
         except (TypeError, ValueError):
-            raise ModelError(
-                f"{where}: {name} must be a pair [low, high], got {given!r}"
-            ) from None
+            raise ModelError(f"{where}: {name} must be a pair [low, high], got {given!r}") from None
         if not 0 < low <= high:
             raise ModelError(f"{where}: {name}={given!r} is no range")
         return low, high

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .contract import UNKNOWN_LABEL
+from .contract import UNKNOWN_LABEL, ModelInfo
 from .kdamc_python import snr_db as snr_of
 from .kdamc_python import sum_frames
 from .model import Model
@@ -49,7 +49,8 @@ class Decision:
     ``rx_time`` is (whole seconds, fraction) of the first sample or ``None``; ``posterior``
     (classes,) float32.  ``frames_gated`` counts frames withheld (gate, silence, non-finite) and
     ``frames_dropped`` frames lost to a full queue since the previous decision; ``bandwidth_hz``
-    and ``symbol_rate_hz`` are ``None`` where nobody estimated them.
+    and ``symbol_rate_hz`` are ``None`` where nobody estimated them, ``unknown_score`` (mean of the
+    frames') where the model gives none.
     """
 
     label: str
@@ -68,6 +69,7 @@ class Decision:
     frames_dropped: int
     bandwidth_hz: float | None = None
     symbol_rate_hz: float | None = None
+    unknown_score: float | None = None
 
     @property
     def time(self) -> float | None:
@@ -80,8 +82,7 @@ class DecisionSettings:
     """How frames become decisions; read anew for every decision, so it may change at any time.
 
     A decision ends after ``decision_frames`` frames or ``decision_interval`` seconds (0: no
-    limit in time).  ``unknown_threshold``: ``None`` takes the model's own, and without one
-    ``DEFAULT_CONFIDENCE``.
+    limit in time).  ``unknown_threshold``: see :func:`is_unknown`.
     """
 
     decision_frames: int = 64
@@ -103,6 +104,25 @@ def fuse(log_sum: np.ndarray, frames: int, exponent: float) -> np.ndarray:
     scaled = log_sum / frames**exponent
     scaled = np.exp(scaled - scaled.max())
     return scaled / scaled.sum()
+
+
+def is_unknown(
+    info: ModelInfo, threshold: float | None, confidence: float, score: float | None
+) -> bool:
+    """Whether no class of a model deserves to be the label.
+
+    None does where the model's ``score`` (``None``: it gives none) is over its own threshold, or
+    where ``confidence`` is under ``threshold``.  The latter ``None`` stands for the model's own, if
+    that is no score's, else ``DEFAULT_CONFIDENCE``; at 0 nothing is unknown.
+    """
+    if threshold == 0:
+        return False
+    own = info.unknown_threshold
+    if score is not None and own is not None and score > own:
+        return True
+    if threshold is None:
+        threshold = DEFAULT_CONFIDENCE if score is not None or own is None else own
+    return confidence < threshold
 
 
 @dataclass
@@ -216,8 +236,10 @@ class DecisionMaker:
         posterior = fuse(now.log_posteriors, used, info.fusion_exponent)
         best = int(posterior.argmax())
         confidence = float(posterior[best])
+        score = None if now.unknown_score is None else now.unknown_score / used
+        unknown = is_unknown(info, self.settings.unknown_threshold, confidence, score)
         decision = Decision(
-            label=UNKNOWN_LABEL if self._is_unknown(now, confidence) else info.classes[best],
+            label=UNKNOWN_LABEL if unknown else info.classes[best],
             confidence=confidence,
             entropy=float(-(posterior * np.log(np.maximum(posterior, 1e-300))).sum()),
             snr_db=self._snr(now),
@@ -233,17 +255,10 @@ class DecisionMaker:
             frames_dropped=self._dropped,
             bandwidth_hz=segment.bandwidth_hz,
             symbol_rate_hz=segment.symbol_rate_hz,
+            unknown_score=score,
         )
         self._gated = self._dropped = 0
         return [decision]
-
-    def _is_unknown(self, now: _Open, confidence: float) -> bool:
-        threshold = self.settings.unknown_threshold
-        if threshold is None:
-            threshold = self.model.info.unknown_threshold
-        if now.unknown_score is not None and threshold is not None:
-            return now.unknown_score / now.used > threshold
-        return confidence < (DEFAULT_CONFIDENCE if threshold is None else threshold)
 
     def _snr(self, now: _Open) -> float | None:
         """The model's own estimate, else the kernel's where it holds for half of the frames."""

@@ -78,7 +78,8 @@ class kd_amc_classifier(Guarded, gr.basic_block):
         decision_frames: frames fused into one decision.
         decision_interval: seconds (of samples) after which a decision ends anyway; 0: never.
         gate_db: mean power of a frame, dB over 1, under which it is withheld; -200: none.
-        unknown_threshold: below 0: the model's own, or a confidence of 0.5.
+        unknown_threshold: confidence under which the label is ``unknown``, at 0 it never is;
+            below 0: the model's own, or 0.5. A model's own score of the unknown holds beside it.
         mode: "live" drops the oldest frames when the network is too slow; "offline" waits for
             it, so that nothing is lost: ``work`` returns when its frames are decided, unless
             more input is there already, which brings the next call.

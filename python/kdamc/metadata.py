@@ -60,6 +60,7 @@ _FIELDS = {
         "frames_dropped",
         "bandwidth_hz",
         "symbol_rate_hz",
+        "unknown_score",
     )
 }
 

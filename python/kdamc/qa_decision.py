@@ -93,6 +93,16 @@ class qa_decision(gr_unittest.TestCase):
         self.assertEqual(d.label, "unknown")
         (d,) = feed(m, Segment(), [0, 10], unknown_score=np.array([0.5, 0.5], np.float32))
         self.assertEqual(d.label, "a")
+        self.assertAlmostEqual(d.unknown_score, 0.5)
+        # A confidence may be asked for beside it; 0 asks for a class in any case.
+        for explicit, score, label in (
+            (0.99, 0.5, "unknown"),
+            (0.0, 2.5, "a"),
+            (0.5, 2.5, "unknown"),
+        ):
+            m = maker(threshold=1.0, decision_frames=1, unknown_threshold=explicit)
+            (d,) = feed(m, Segment(), [0], unknown_score=np.array([score], np.float32))
+            self.assertEqual(d.label, label, (explicit, score))
 
     def test_three_classes_none_likely(self):
         info = ModelInfo(("a", "b", "c"), 10)

@@ -44,7 +44,8 @@ class signal_scanner(Guarded, gr.sync_block):
         max_signals: that are classified at once; others are listed as unknown.
         ring_seconds: of samples that are kept (8 bytes each), at least 1.
         min_bandwidth: in Hz, of a signal that counts.
-        unknown_threshold: below 0: the model's own, or a confidence of 0.5.
+        unknown_threshold: confidence under which the label is ``unknown``, at 0 it never is;
+            below 0: the model's own, or 0.5. A model's own score of the unknown holds beside it.
         ignore_dc: leave out a spike at 0 Hz.
         audio: the band is what a receiver's filter left of a wider one.
         rx_freq: in Hz, until a tag says otherwise.
