@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from . import distillation as distillation
 from . import networks as networks
+from .compression import qat
 from .distillation import registry as losses
 from .errors import UserError
 from .networks import registry
@@ -114,12 +115,16 @@ class ClassifierModule(lightning.LightningModule):
         augment: dict[str, Any],
         describes: dict[str, Any],
         teacher: nn.Module | None = None,
+        teacher_sees: str = "augmented",
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["teacher"])
         self.network = registry.create(
             network, classes=len(classes), frame_length=frame_length, **network_options
         )
+        # Not in checkpoints of before there was such training.
+        if train.get("quantize"):
+            qat.prepare(self.network)
         # In a tuple, so that it is neither trained nor saved.
         self._teacher = (teacher.eval(),) if teacher is not None else ()
         self._remembered: TeacherCache | None = None
@@ -172,13 +177,15 @@ class ClassifierModule(lightning.LightningModule):
         seed = self._mixed_seed(self.global_step)
         torch.manual_seed(seed)
         generator = torch.Generator(self.device).manual_seed(seed)
+        original = iq
         iq, label = augment(
             iq, label, generator, mirror_images=self._mirror_images, **self.hparams.augment
         )
         true_snr = self._true_snr(position)
         attention = any(term.needs_attention for term in self.terms)
         student = outputs_of(self.network, iq, attention=attention)
-        teacher = self._teach(iq, position, attention)
+        sees = original if self.hparams.teacher_sees == "original" else iq
+        teacher = self._teach(sees, position, attention)
         loss = torch.zeros((), device=self.device)
         for settings, term in zip(self.hparams.loss, self.terms, strict=True):
             value = term(student, teacher, true_snr if term.needs_snr else label)

@@ -36,6 +36,13 @@ RECORD = "record.json"
 _NOTE = "settings.yaml"
 _EVALUATION_BATCH = 512
 _UNKNOWN_FROM_DB = 5
+_LATER_KEYS = {
+    "train_share": 1.0,
+    "more_teachers": [],
+    "teacher_rotations": 1,
+    "teacher_sees": "augmented",
+}
+"""Keys of a member with their defaults, which folders of runs that were before them do not have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +118,8 @@ def _with_teachers(recipe: Recipe, names: Sequence[str]) -> set[str]:
             raise UserError(
                 f"{recipe.name} has no member {name!r}; it has {', '.join(recipe.members)}"
             )
-        while name:
-            wanted.add(name)
-            name = recipe.members[name].teacher
+        wanted.add(name)
+        wanted |= _with_teachers(recipe, recipe.members[name].teachers())
     return wanted
 
 
@@ -194,6 +200,7 @@ def _run_member(
     from .complexity import keras_parameters, macs, parameters
     from .evaluate import describe_data, measure
     from .export import load_checkpoint
+    from .networks.ensemble import Ensemble
     from .training_data import describe, thinned
 
     folder = member_folder(base, member, seed)
@@ -205,11 +212,21 @@ def _run_member(
     share = recipe.members[member].train_share
     parts = dataclasses.replace(parts, training=thinned(parts.training, share, 0))
     teacher, cache, teacher_record = None, None, None
-    if name := recipe.members[member].teacher:
-        home = member_folder(base, name, recipe.seeds_of(name)[0])
-        teacher = load_checkpoint(_checkpoint(recipe, name, home)).network
+    own = recipe.members[member]
+    if own.teacher:
+        homes = {
+            name: member_folder(base, name, recipe.seeds_of(name)[0]) for name in own.teachers()
+        }
+        networks = [
+            load_checkpoint(_checkpoint(recipe, name, home)).network for name, home in homes.items()
+        ]
+        teacher, together = networks[0], ""
+        if len(networks) > 1 or own.teacher_rotations > 1:
+            teacher = Ensemble(networks, own.teacher_rotations)
+            together = f"_with_{'_'.join(own.more_teachers)}_turned_{own.teacher_rotations}"
+        home = homes[own.teacher]
         teacher_record = read_record(home / RECORD)
-        cache = home / f"shows_{parts.training.path.stem}_{len(parts.training)}"
+        cache = home / f"shows_{parts.training.path.stem}_{len(parts.training)}{together}"
     started = time.monotonic()
     checkpoint = training.fit(
         training.Job(
@@ -335,17 +352,25 @@ def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
     """What decides the result of one training, its teacher's settings included."""
     own = dataclasses.asdict(recipe.members[member])
     del own["seeds"], own["train"], own["about"]
-    if own["train_share"] == 1.0:
-        del own["train_share"]  # as in folders of runs that were before there were shares
+    for key, default in _LATER_KEYS.items():
+        if own[key] == default:
+            del own[key]
+    train = dataclasses.asdict(recipe.train_of(member))
+    if not train["quantize"]:
+        del train["quantize"]  # as in folders of runs that were before there was such training
     settings = {
         "member": own,
-        "train": dataclasses.asdict(recipe.train_of(member)),
+        "train": train,
         "seed": seed,
         "data": _data_settings(recipe.data),
         "augment": dataclasses.asdict(recipe.augment),
     }
     if name := recipe.members[member].teacher:
         settings["teacher"] = settings_of(recipe, name, recipe.seeds_of(name)[0])
+    if others := recipe.members[member].more_teachers:
+        settings["more_teachers"] = [
+            settings_of(recipe, name, recipe.seeds_of(name)[0]) for name in others
+        ]
     return settings
 
 

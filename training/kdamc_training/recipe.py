@@ -23,6 +23,7 @@ from .errors import UserError
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 BUDGETS = ("smoke", "reduced", "paper")
+TEACHER_SEES = ("augmented", "original")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class TrainSection:
     ``early_stopping`` ends a run after so many such epochs, 0 never does. ``keep`` takes the "best"
     weights by ``monitor`` or the "last". ``ema_decay`` 0 turns the averaging of weights off.
     ``precision``, ``accelerator`` and ``devices`` are Lightning's; ``threads`` is PyTorch's.
+    ``quantize`` "int8" trains the convolutions rounded as ``kdamc-train quantize`` rounds them.
     """
 
     epochs: int
@@ -103,6 +105,7 @@ class TrainSection:
     accelerator: str = "cpu"
     devices: int = 1
     threads: int = 1
+    quantize: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,11 @@ class Member:
     what differs from the recipe's section of that name. ``train_share`` keeps so much of the
     training frames that the recipe's data leave, the same frames for every seed and those of a
     lesser share among them.
+
+    The posteriors of ``more_teachers`` are averaged with the teacher's, and so are those of
+    ``teacher_rotations`` copies of each frame, turned by equal parts of a circle; then the teacher
+    is no more than its logits. ``teacher_sees`` is "augmented", what the student sees, or
+    "original", the frame before it was augmented: then what it shows is computed once.
     """
 
     network: str
@@ -133,6 +141,13 @@ class Member:
     seeds: int | None = None
     train_share: float = 1.0
     about: str = ""
+    more_teachers: list[str] = field(default_factory=list)
+    teacher_rotations: int = 1
+    teacher_sees: str = "augmented"
+
+    def teachers(self) -> list[str]:
+        """All its teachers, the first one first."""
+        return [self.teacher, *self.more_teachers] if self.teacher else []
 
 
 @dataclass(frozen=True)
@@ -371,10 +386,19 @@ def _check(recipe: Recipe) -> None:
         where = f"members.{name}"
         if not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
             raise UserError(f"recipe key {where!r}: a name has letters, digits, '_', '-' and '.'")
-        if member.teacher and member.teacher not in before:
+        if member.more_teachers and not member.teacher:
+            raise UserError(f"recipe key '{where}.more_teachers' needs a teacher first")
+        for teacher in member.teachers():
+            if teacher not in before:
+                raise UserError(
+                    f"recipe key '{where}.teacher' is {teacher!r}, which is no member listed "
+                    "before it"
+                )
+        _check_limits([(f"{where}.teacher_rotations", member.teacher_rotations, 1, 64)])
+        if member.teacher_sees not in TEACHER_SEES:
             raise UserError(
-                f"recipe key '{where}.teacher' is {member.teacher!r}, which is no member listed "
-                "before it"
+                f"recipe key '{where}.teacher_sees' is {member.teacher_sees!r}; it must be one of "
+                f"{', '.join(TEACHER_SEES)}"
             )
         if not member.loss:
             raise UserError(f"recipe key '{where}.loss' is empty")
@@ -442,6 +466,7 @@ def _check_train(train: TrainSection, where: str) -> None:
         ("keep", train.keep, ("best", "last")),
         ("precision", train.precision, ("32-true", "bf16-mixed", "16-mixed")),
         ("accelerator", train.accelerator, ("cpu", "gpu", "auto")),
+        ("quantize", train.quantize, ("", "int8")),
     ):
         if value not in known:
             raise UserError(

@@ -135,8 +135,9 @@ def _module(job: Job, train: TrainSection, training: Frames) -> ClassifierModule
             "command": job.command,
         },
         teacher=job.teacher,
+        teacher_sees=member.teacher_sees,
     )
-    unchanging = recipe.augment == AugmentSection()
+    unchanging = recipe.augment == AugmentSection() or member.teacher_sees == "original"
     # On a GPU the teacher is quicker than filling the files without one.
     if job.teacher and job.teacher_cache and unchanging and train.accelerator == "cpu":
         needed = Needed.by(module.terms)
