@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from . import recipe as recipes
 from .calibration import Calibration, read_calibration
+from .compression.qat import finished
 from .errors import UserError
 from .export import load_checkpoint
 from .files import replacing
@@ -92,7 +93,8 @@ def publish(
     about |= {key: module.hparams[key] for key in _OF_MODULE}
     about["calibration"] = dataclasses.asdict(read_calibration(folder / "calibration.json"))
     own = folder / _RUN_FILE
-    tensors = {name: value.clone() for name, value in module.network.state_dict().items()}
+    network = finished(module.network)
+    tensors = {name: value.clone() for name, value in network.state_dict().items()}
     with replacing(own) as temporary:
         # One key, as the order of several would not be the same each time.
         save_file(tensors, temporary, {_KEY: json.dumps(about, sort_keys=True)})

@@ -19,6 +19,7 @@ from gnuradio.kdamc import contract
 from torch import Tensor, nn
 
 from .calibration import Calibration
+from .compression.qat import finished
 from .errors import UserError
 from .files import replacing
 from .lightning_module import ClassifierModule
@@ -61,16 +62,18 @@ def export(
 
     A network that estimates the SNR gets the contract's output for it beside the logits, and so
     does the score of ``unknown``.
+    Of one trained for int8 it is the float32 network with its rounded weights.
     Without a calibration the temperature is 1 and the fusion exponent 1 (frames of a run count as
     copies of one another, so confidence does not grow). ``accuracy`` holds "overall" and "by_snr".
     """
     frame_length = module.hparams.frame_length
     example = torch.randn(2, 2, frame_length, generator=torch.Generator().manual_seed(0))
-    whole: nn.Module = _Whole(module.network, unknown and unknown.score).eval()
+    network = finished(module.network)
+    whole: nn.Module = _Whole(network, unknown and unknown.score).eval()
     with torch.no_grad():
         outputs = [name for name, value in whole.shown(example).items() if value is not None]
     if outputs == [contract.LOGITS_NAME]:
-        whole = module.network.eval()
+        whole = network.eval()
     with replacing(path) as temporary:
         with warnings.catch_warnings():
             # The exporter that writes opset 17 directly is the one that torch deprecates.

@@ -57,6 +57,8 @@ from ..files import replacing
 
 CALIBRATION_FRAMES = 2048
 WEIGHT_BITS = (7, 8)
+TRAINED_BITS = 7
+"""Of networks trained for int8, see ``qat``."""
 BATCH_SIZES = (1, 64, 256, 1024)
 
 _CALIBRATION_BATCH = 256
@@ -221,7 +223,6 @@ class Target:
     budget: str
     data: Any
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    weight_bits: int | None = None
 
 
 def open_target(
@@ -229,8 +230,9 @@ def open_target(
 ) -> Target:
     """The model of an ONNX file, of a run's folder, or of a recipe that publishes one.
 
-    Of a recipe it is the published member's first seed, run before in ``work``. A file names its
-    recipe, if not ``recipe_name`` does. Raises UserError for what is none of these.
+    Of a recipe it is the published member's first seed, run before in ``work``; of a run it is the
+    file that it shipped, or else its checkpoint. A file names its recipe, if not ``recipe_name``
+    does. Raises UserError for what is none of these.
     """
     from .. import pipeline, recipe
 
@@ -265,15 +267,19 @@ def _of_run(folder: Path) -> Target:
     from ..checkpoints import open_run
     from ..export import export
     from ..recipe import data_section
+    from . import qat
 
     module, about = open_run(folder)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "float32.onnx"
-        export(module, path, read_calibration(folder / "calibration.json"))
-        model = onnx.load(path)
     name = f"{about['member']}-s{about['seed']}"
+    with tempfile.TemporaryDirectory() as scratch:
+        shipped = sorted(folder.glob("*.onnx"))
+        path = shipped[0] if shipped else Path(scratch) / f"{name}.onnx"
+        if not shipped:
+            export(module, path, read_calibration(folder / "calibration.json"))
+        model = onnx.load(path)
     data = data_section(about["settings"]["data"])
-    return Target(model, name, about["recipe"], about["budget"], data)
+    ranges = qat.ranges_by_node(module.network, model.graph, module.hparams.frame_length)
+    return Target(model, path.stem, about["recipe"], about["budget"], data, ranges)
 
 
 def record(
@@ -354,9 +360,9 @@ def record(
 
 def _settled(scheme: Scheme, target: Target) -> Scheme:
     """``scheme`` with what training has settled for ``target``."""
-    if target.weight_bits not in (None, scheme.weight_bits):
+    if target.ranges and scheme.weight_bits != TRAINED_BITS:
         raise UserError(
-            f"{target.name} was trained for weights of {target.weight_bits} bits, "
+            f"{target.name} was trained for weights of {TRAINED_BITS} bits, "
             f"not {scheme.weight_bits}"
         )
     left = {name: ends for name, ends in target.ranges.items() if name not in scheme.keep_float}
@@ -401,11 +407,15 @@ def _measured(
     from ..evaluate import describe_data, describe_model, evaluate_runs
     from ..onnx_models import open_model, outputs_for
 
-    fitted = _fitted(open_model(str(out)), parts)
-    props |= {
-        contract.KEY_TEMPERATURE: repr(fitted["temperature"]),
-        contract.KEY_FUSION_EXPONENT: repr(fitted["fusion_exponent"]),
-    }
+    before = open_model(str(plain))
+    fitted = _fitted(before, open_model(str(out)), parts)
+    for key in (
+        contract.KEY_TEMPERATURE,
+        contract.KEY_FUSION_EXPONENT,
+        contract.KEY_UNKNOWN_THRESHOLD,
+    ):
+        if fitted.get(key) is not None:
+            props[key] = repr(fitted[key])
     _save(quantized, props, out)
     labels, snr = parts.test.labels()
     found, shown = {}, {}
@@ -424,28 +434,43 @@ def _measured(
         if parts.test_runs is not None:
             found[kind]["decisions"] = evaluate_runs(model, parts.test_runs)["decisions"]
     found["int8"]["calibration"] = fitted
-    info = open_model(str(plain)).info
     found["float32"]["calibration"] = {
-        "temperature": info.temperature,
-        "fusion_exponent": info.fusion_exponent,
+        key: value for key in fitted if (value := getattr(before.info, key, None)) is not None
     }
     return {**found, "difference": _difference(found, shown), "test_data": test_data}
 
 
-def _fitted(model: Any, parts: Any) -> dict[str, Any]:
-    """Temperature and fusion exponent of ``model`` from data that are not tested on."""
+def _fitted(before: Any, model: Any, parts: Any) -> dict[str, Any]:
+    """What the int8 ``model`` is fitted again, from data that are not tested on.
+
+    The threshold of the score of the unknown, if there is one, is set to reject as many of these
+    frames as ``before``, the model in float32, does.
+    """
     from .. import calibration
     from ..datasets.dataset_file import DataSetFile
-    from ..onnx_models import logits_of
+    from ..onnx_models import outputs_for
 
+    path, chosen = parts.validation.path, parts.validation.chosen
     if parts.runs is not None:
-        return dataclasses.asdict(calibration.fit(model, parts.runs))
-    with DataSetFile(parts.validation.path) as data:
-        logits = logits_of(model, data, parts.validation.chosen)
-    temperature = calibration.fit_temperature(logits, parts.validation.labels()[0])
-    on = f"{len(parts.validation)} validation frames; the exponent is that of the float32 model"
-    fitted = calibration.Calibration(temperature, model.info.fusion_exponent, on)
-    return dataclasses.asdict(fitted)
+        path, chosen = parts.runs, None
+    with DataSetFile(path) as data:
+        shown = outputs_for(model, data, chosen)
+        scores = shown.unknown_score
+        score_before = None if scores is None else outputs_for(before, data, chosen).unknown_score
+    if parts.runs is not None:
+        fitted = dataclasses.asdict(calibration.fit(model, parts.runs))
+    else:
+        labels, _ = parts.validation.labels()
+        fitted = {
+            "temperature": calibration.fit_temperature(shown.logits, labels),
+            "fusion_exponent": before.info.fusion_exponent,
+            "fitted_on": f"{len(labels)} validation frames; the exponent as in float32",
+        }
+    threshold = before.info.unknown_threshold
+    if scores is not None and threshold is not None:
+        rejected = (score_before > threshold).mean()
+        fitted[contract.KEY_UNKNOWN_THRESHOLD] = float(np.quantile(scores, 1.0 - rejected))
+    return fitted
 
 
 def _test(model: Any, logits: np.ndarray, labels: np.ndarray, snr: np.ndarray) -> dict[str, Any]:
