@@ -33,7 +33,7 @@ class qa_signal_front_end(gr_unittest.TestCase):
     def run_band(self, tags=(), **settings):
         """The samples and tags that come out, and the decisions on them."""
         decisions = []
-        front = kdamc.signal_front_end(RATE, **settings)
+        front = kdamc.signal_front_end(RATE, **{"model": MODEL, **settings})
         classifier = kdamc.kd_amc_classifier(
             MODEL, RATE, mode="offline", on_decision=decisions.append
         )
@@ -94,6 +94,14 @@ class qa_signal_front_end(gr_unittest.TestCase):
         loud = np.mean(np.abs(samples[int(0.3 * 8 * symbol_rate) :][:40_000]) ** 2)
         self.assertGreater(loud / quiet, 20)
 
+    def test_the_rate_may_be_told(self):
+        for told, of in (({"samples_per_symbol": 5.0}, 5.0), ({"oversampling": 3.0}, None)):
+            _, tags, _ = self.run_band(**told)
+            self.assertEqual(len(tags), 2)
+            for one in tags.values():
+                wanted = of * one["symbol_rate"] if of else 3.0 * one["bandwidth"]
+                self.assertAlmostEqual(one["rx_rate"] / wanted, 1.0, delta=0.001)
+
     def test_a_known_symbol_rate_sets_the_rate(self):
         _, tags, _ = self.run_band(symbol_rate=30e3)
         for told in tags.values():
@@ -119,7 +127,8 @@ class qa_signal_front_end(gr_unittest.TestCase):
     def test_values_out_of_range_are_refused(self):
         for settings in (
             {"sample_rate": 0.0},
-            {"samples_per_symbol": 0.0},
+            {"samples_per_symbol": -1.0},
+            {"oversampling": -1.0},
             {"symbol_rate": -1.0},
             {"ring_seconds": 0.1},
         ):

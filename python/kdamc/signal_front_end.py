@@ -15,6 +15,7 @@ from gnuradio import gr
 
 from . import metadata
 from .decision import Segment
+from .engine import Engine
 from .guard import Guarded, guarded_work
 from .kdamc_python import Extractor
 from .signal_search import Track
@@ -29,7 +30,7 @@ _MOST_SAMPLES = 1 << 15
 
 
 class signal_front_end(Guarded, gr.basic_block):
-    """Find the strongest signal, and hand it on at 0 Hz, filtered, at ``samples_per_symbol``.
+    """Find the strongest signal, and hand it on at 0 Hz, filtered, at the rate that a model wants.
 
     Keep a reference to the block: GNU Radio 3.10.5 does not keep Python blocks alive.
 
@@ -43,8 +44,10 @@ class signal_front_end(Guarded, gr.basic_block):
 
     Args:
         sample_rate: in Hz; a tag ``rx_rate`` overrules it.
+        model: name of an installed model, a file, or "" for the default model: the output has the
+            rate in the middle of those that it was trained on. Not opened if a rate is told:
         samples_per_symbol: of the output; of signals without symbols, samples in 1.2 / bandwidth.
-        oversampling: if not 0, samples for each cycle of the signal's bandwidth instead.
+        oversampling: or samples for each cycle of the signal's bandwidth.
         tune: Hz from 0 of the signal, if it is known; None looks for it.
         symbol_rate: Hz, if it is known; 0 estimates it.
         min_bandwidth: in Hz, of a signal that counts.
@@ -56,13 +59,15 @@ class signal_front_end(Guarded, gr.basic_block):
 
     With both ``tune`` and ``symbol_rate`` nothing is looked for: all samples are handed on.
 
-    Raises ValueError for what is out of range.
+    Raises ValueError for what is out of range and ModelError for a model that cannot be used.
     """
 
     def __init__(
         self,
         sample_rate: float = 1e6,
-        samples_per_symbol: float = 8.0,
+        model: str = "",
+        samples_per_symbol: float = 0.0,
+        oversampling: float = 0.0,
         tune: float | None = None,
         symbol_rate: float = 0.0,
         min_bandwidth: float = 0.0,
@@ -71,22 +76,26 @@ class signal_front_end(Guarded, gr.basic_block):
         ring_seconds: float = 2.0,
         rx_freq: float = 0.0,
         rx_time: float | tuple[int, float] = 0.0,
-        oversampling: float = 0.0,
     ) -> None:
         gr.basic_block.__init__(
             self, name="Signal Front End", in_sig=[np.complex64], out_sig=[np.complex64]
         )
         if not sample_rate > 0:
             raise ValueError(f"sample_rate must be above 0, not {sample_rate!r}")
-        if not samples_per_symbol > 0:
-            raise ValueError(f"samples_per_symbol must be above 0, not {samples_per_symbol!r}")
+        if not samples_per_symbol >= 0:
+            raise ValueError(f"samples_per_symbol must be 0 or more, not {samples_per_symbol!r}")
         if not symbol_rate >= 0:
             raise ValueError(f"symbol_rate must be 0 or more, not {symbol_rate!r}")
         if not ring_seconds >= 1:
             raise ValueError(f"ring_seconds must be at least 1, not {ring_seconds!r}")
         if not oversampling >= 0:
             raise ValueError(f"oversampling must be 0 or more, not {oversampling!r}")
-        self._wanted = WantedRate(samples_per_symbol, oversampling or None)
+        if oversampling > 0:
+            self._wanted = WantedRate(oversampling=oversampling)
+        elif samples_per_symbol > 0:
+            self._wanted = WantedRate(samples_per_symbol)
+        else:
+            self._wanted = WantedRate.of(Engine.of(model).model.info)
         self._tune = tune
         self._symbol_rate = symbol_rate
         self._ring_seconds = ring_seconds
