@@ -4,6 +4,10 @@
 
 import hashlib
 import json
+import platform
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +129,47 @@ def test_7_bits_leave_room_and_8_are_closer(toys, tmp_path):
             assert (peaks == largest).all()
         errors[bits] = error(open_model(str(saved(quantized, tmp_path))).run(x).logits, right)
     assert errors[8] < errors[7]
+
+
+RUN = """
+import sys, numpy, onnxruntime
+for path in sys.argv[2:]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    numpy.save(path + ".npy", session.run(["logits"], {"iq": numpy.load(sys.argv[1])})[0])
+"""
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or shutil.which("qemu-x86_64") is None,
+    reason="no qemu-user to run as a processor without VNNI",
+)
+def test_7_bits_are_exact_without_vnni_where_8_saturate(tmp_path):
+    torch.manual_seed(0)
+    module = untrained("plain_conv", {}, ["a", "b", "c"], LENGTH)
+    settle_batch_norms(module)
+    with torch.no_grad():
+        for layer in module.network.modules():
+            if isinstance(layer, torch.nn.Conv1d):
+                layer.weight.abs_()  # sums of products of one sign are the largest
+    export(module, tmp_path / "float.onnx")
+    x = frames(32)
+    np.save(tmp_path / "x.npy", x)
+    paths = []
+    for bits in (7, 8):
+        quantized, _ = quantize(onnx.load(tmp_path / "float.onnx"), x, Scheme(weight_bits=bits))
+        paths.append(tmp_path / f"{bits}.onnx")
+        onnx.save(quantized, paths[-1])
+    # AVX2 and no VNNI.
+    emulated = ["qemu-x86_64", "-cpu", "Haswell", sys.executable, "-c", RUN]
+    subprocess.run(
+        [*emulated, *map(str, [tmp_path / "x.npy", *paths])], check=True, capture_output=True
+    )
+    there = [np.load(f"{path}.npy") for path in paths]
+    right = open_model(str(tmp_path / "float.onnx")).run(x).logits
+    assert error(there[0], open_model(str(paths[0])).run(x).logits) < 1e-4
+    assert error(there[0], right) < 0.1 < error(there[1], right)
 
 
 def test_named_nodes_stay_float_and_other_kinds_can_go(toys, tmp_path):
