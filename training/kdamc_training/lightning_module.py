@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -32,31 +33,35 @@ _MIRROR_IMAGES = {"USB": "LSB", "LSB": "USB"}
 
 def augment(
     iq: Tensor,
-    label: Tensor,
     generator: torch.Generator,
     *,
-    mirror_images: Tensor,
     rotation: bool,
     conjugation: bool,
     carrier_offset: float,
     receiver_filter: float,
+    reversal: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Turn, mirror, shift and filter frames ``(n, 2, L)`` of RMS 1; RMS stays 1.
+    """Turn, mirror, reverse, shift and filter frames ``(n, 2, L)`` of RMS 1; RMS stays 1.
 
-    Per frame: a phase from [0, 2 pi), conjugation with probability 1/2, an offset from
-    ``±carrier_offset`` cycles a sample, and with probability ``receiver_filter`` a low-pass as of
-    a receiver narrower than the sampled band. ``label (n)`` holds class indices and comes back
-    beside the frames: ``mirror_images (classes)`` says what a class is called when mirrored.
+    Per frame: a phase from [0, 2 pi), conjugation with probability 1/2, reversal in time with 1/2,
+    an offset from ``±carrier_offset`` cycles a sample, and with probability ``receiver_filter`` a
+    low-pass as of a receiver narrower than the sampled band. Beside the frames comes back
+    ``(n)`` bool, whose spectra are mirrored: conjugated or reversed, not both.
     """
-    if not (rotation or conjugation or carrier_offset > 0.0 or receiver_filter > 0.0):
-        return iq, label
+    mirrored = torch.zeros(len(iq), dtype=torch.bool, device=iq.device)
+    if not (rotation or conjugation or carrier_offset > 0.0 or receiver_filter > 0.0 or reversal):
+        return iq, mirrored
     n, _, length = iq.shape
     device = iq.device
     signal = torch.complex(iq[:, 0], iq[:, 1])
     if conjugation:
-        mirrored = torch.rand(n, 1, generator=generator, device=device) < 0.5
-        signal = torch.where(mirrored, signal.conj(), signal)
-        label = torch.where(mirrored[:, 0], mirror_images[label], label)
+        conjugated = torch.rand(n, 1, generator=generator, device=device) < 0.5
+        signal = torch.where(conjugated, signal.conj(), signal)
+        mirrored = conjugated[:, 0]
+    if reversal:
+        reversed_ = torch.rand(n, 1, generator=generator, device=device) < 0.5
+        signal = torch.where(reversed_, signal.flip(1), signal)
+        mirrored = mirrored ^ reversed_[:, 0]
     phase = torch.zeros(n, 1, device=device)
     if rotation:
         phase = 2 * math.pi * torch.rand(n, 1, generator=generator, device=device)
@@ -66,7 +71,7 @@ def augment(
     signal = signal * torch.polar(torch.ones_like(phase), phase)
     if receiver_filter > 0.0:
         signal = _filtered(signal, generator, receiver_filter)
-    return torch.stack([signal.real, signal.imag], dim=1), label
+    return torch.stack([signal.real, signal.imag], dim=1), mirrored
 
 
 def mirror_images(classes: Sequence[str]) -> Tensor:
@@ -178,14 +183,19 @@ class ClassifierModule(lightning.LightningModule):
         torch.manual_seed(seed)
         generator = torch.Generator(self.device).manual_seed(seed)
         original = iq
-        iq, label = augment(
-            iq, label, generator, mirror_images=self._mirror_images, **self.hparams.augment
-        )
+        iq, mirrored = augment(iq, generator, **self.hparams.augment)
+        label = torch.where(mirrored, self._mirror_images[label], label)
         true_snr = self._true_snr(position)
         attention = any(term.needs_attention for term in self.terms)
         student = outputs_of(self.network, iq, attention=attention)
-        sees = original if self.hparams.teacher_sees == "original" else iq
-        teacher = self._teach(sees, position, attention)
+        if self.hparams.teacher_sees == "original":
+            teacher = self._teach(original, position, attention)
+            if teacher is not None:
+                turned = teacher.logits[:, self._mirror_images]
+                logits = torch.where(mirrored[:, None], turned, teacher.logits)
+                teacher = replace(teacher, logits=logits)
+        else:
+            teacher = self._teach(iq, position, attention)
         loss = torch.zeros((), device=self.device)
         for settings, term in zip(self.hparams.loss, self.terms, strict=True):
             value = term(student, teacher, true_snr if term.needs_snr else label)

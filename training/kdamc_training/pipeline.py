@@ -25,7 +25,7 @@ from .datasets.dataset_file import DataSetFile, training_split
 from .datasets.generate import generate
 from .errors import UserError
 from .files import alone_in, replacing
-from .recipe import RECIPES, DataPart, DataSection, Recipe
+from .recipe import RECIPES, AugmentSection, DataPart, DataSection, Recipe
 from .records import read_record, write_record
 
 WORK = RECIPES.parent / "runs"
@@ -363,7 +363,7 @@ def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
         "train": train,
         "seed": seed,
         "data": _data_settings(recipe.data),
-        "augment": dataclasses.asdict(recipe.augment),
+        "augment": _augment_settings(recipe.augment),
     }
     if name := recipe.members[member].teacher:
         settings["teacher"] = settings_of(recipe, name, recipe.seeds_of(name)[0])
@@ -371,6 +371,14 @@ def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
         settings["more_teachers"] = [
             settings_of(recipe, name, recipe.seeds_of(name)[0]) for name in others
         ]
+    return settings
+
+
+def _augment_settings(augment: AugmentSection) -> dict[str, Any]:
+    """As in folders of runs that were before frames could be reversed."""
+    settings = dataclasses.asdict(augment)
+    if not augment.reversal:
+        del settings["reversal"]
     return settings
 
 

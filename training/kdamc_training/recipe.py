@@ -66,14 +66,15 @@ class DataSection:
 
 @dataclass(frozen=True)
 class AugmentSection:
-    """Each frame anew: any rotation, conjugation every other time, a carrier offset drawn from
-    ``±carrier_offset`` (cycles a sample), a receiver's low-pass filter in a share
-    ``receiver_filter`` of the frames."""
+    """Each frame anew: any rotation, conjugation and ``reversal`` in time every other time, a
+    carrier offset drawn from ``±carrier_offset`` (cycles a sample), a receiver's low-pass filter in
+    a share ``receiver_filter`` of the frames."""
 
     rotation: bool = False
     conjugation: bool = False
     carrier_offset: float = 0.0
     receiver_filter: float = 0.0
+    reversal: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,28 +53,30 @@ def noise(n=64, length=128):
 
 
 def augmented(frames, **changes):
-    return augmented_labelled(frames, **changes)[0]
+    return augmented_and_mirrored(frames, **changes)[0]
 
 
-def augmented_labelled(frames, classes=("BPSK", "USB", "LSB"), **changes):
-    """Frames of the classes in turn, augmented; and their labels."""
-    return augment(
-        frames,
-        torch.arange(len(frames)) % len(classes),
-        torch.Generator().manual_seed(2),
-        mirror_images=mirror_images(classes),
-        **{**NOTHING, **changes},
-    )
+def augmented_and_mirrored(frames, **changes):
+    return augment(frames, torch.Generator().manual_seed(2), **{**NOTHING, **changes})
 
 
-def test_a_mirrored_sideband_is_the_other_one():
+def test_what_is_conjugated_or_reversed_is_mirrored():
     frames = noise(3000, 4)
-    after, label = augmented_labelled(frames, conjugation=True)
-    mirrored = (after[:, 1] != frames[:, 1]).any(dim=1)
-    before = torch.arange(3000) % 3
-    torch.testing.assert_close(label[~mirrored], before[~mirrored])
-    torch.testing.assert_close(label[mirrored], torch.tensor([0, 2, 1])[before[mirrored]])
-    assert mirrored.sum() > 1000
+    after, mirrored = augmented_and_mirrored(frames, conjugation=True, reversal=True)
+    flipped = frames.flip(2)
+    for expected, turned in (
+        (frames, False),
+        (flipped, True),
+        (frames * torch.tensor([1.0, -1.0])[:, None], True),
+        (flipped * torch.tensor([1.0, -1.0])[:, None], False),
+    ):
+        are = (after == expected).all(dim=(1, 2))
+        assert 600 < are.sum() < 900
+        assert (mirrored[are] == turned).all()
+
+
+def test_mirrored_sidebands_are_each_other():
+    assert mirror_images(("BPSK", "USB", "LSB")).tolist() == [0, 2, 1]
 
 
 def test_a_sideband_without_its_other_keeps_its_name():

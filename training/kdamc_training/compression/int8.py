@@ -25,7 +25,8 @@ The record of ``kdamc-train quantize`` holds, besides ``command``, ``hardware``,
   nodes, how many frames of what it was calibrated on, whether it was trained for it);
 - ``float32`` and ``int8``: ``model`` (see ``describe_model``), ``bytes``, ``calibration``,
   ``test`` (``frames``, ``overall``, ``from_0_db``, ``by_snr``, ``ece``, ``classes``,
-  ``confusion``), ``decisions`` of runs where the recipe has them, ``frames_per_second`` by batch
+  ``confusion``), ``received`` (see ``evaluate``) of data that hold each frame's draws,
+  ``decisions`` of runs where the recipe has them, ``frames_per_second`` by batch
   size on one thread;
 - ``difference``, int8 less float32: ``overall``, ``from_0_db``, ``by_snr``; ``changed``, the share
   of frames called something else; ``snr_db``, the mean magnitude in dB of the change of the
@@ -41,6 +42,7 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -332,14 +334,19 @@ def record(
         ),
     }
     with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / f"{target.name}.onnx"
+        plain = Path(folder) / "float32" / f"{target.name}.onnx"
+        made = Path(folder) / "int8" / out.name
+        for path in (plain, made):
+            path.parent.mkdir()
         onnx.save(target.model, plain)
-        _save(quantized, props, out)
-        measured = _measured(plain, out, quantized, props, parts)
+        _save(quantized, props, made)
+        measured = _measured(plain, made, quantized, props, parts)
         measured["int8"]["bytes"], measured["float32"]["bytes"] = (
-            path.stat().st_size for path in (out, plain)
+            path.stat().st_size for path in (made, plain)
         )
-        speeds = _speeds({"float32": plain, "int8": out}, seconds)
+        speeds = _speeds({"float32": plain, "int8": made}, seconds)
+        with replacing(out) as temporary:
+            shutil.copyfile(made, temporary)
     for kind, speed in speeds.items():
         measured[kind]["frames_per_second"] = speed
     ratio = {size: speeds["int8"][size] / speeds["float32"][size] for size in speeds["int8"]}
@@ -372,6 +379,8 @@ def _settled(scheme: Scheme, target: Target) -> Scheme:
 def calibration_part(validation: Any, most: int) -> tuple[np.ndarray, str]:
     """At most ``most`` frames ``(m, 2, L)`` of a validation part, drawn with seed 0, and in words
     what they are."""
+    import torch
+
     from ..datasets.dataset_file import DataSetFile
     from ..training_data import Frames, Part, describe
 
@@ -379,36 +388,29 @@ def calibration_part(validation: Any, most: int) -> tuple[np.ndarray, str]:
     part = Part(validation.path, validation.chosen[np.sort(drawn)])
     with DataSetFile(part.path) as data:
         words = f"{len(part)} validation frames of {describe(data.info)}"
-    frames, _, _ = Frames(part)[_all(len(part))]
+    frames, _, _ = Frames(part)[torch.arange(len(part))]
     return frames.numpy(), words
 
 
-def _all(count: int) -> Any:
-    import torch
-
-    return torch.arange(count)
-
-
-def _save(quantized: onnx.ModelProto, props: Mapping[str, str], out: Path) -> None:
+def _save(quantized: onnx.ModelProto, props: Mapping[str, str], path: Path) -> None:
     onnx.helper.set_model_props(quantized, dict(props))
-    with replacing(out) as temporary:
-        onnx.save(quantized, temporary)
+    onnx.save(quantized, path)
 
 
 def _measured(
-    plain: Path, out: Path, quantized: onnx.ModelProto, props: dict[str, str], parts: Any
+    plain: Path, made: Path, quantized: onnx.ModelProto, props: dict[str, str], parts: Any
 ) -> dict[str, Any]:
-    """Fit the int8 file ``out`` again, write it with its figures, and measure both.
+    """Fit the int8 file ``made`` again, write it with its figures, and measure both.
 
     Gives the entries ``float32``, ``int8``, ``difference`` and ``test_data``, bytes and speed
     left out.
     """
     from ..datasets.dataset_file import DataSetFile
-    from ..evaluate import describe_data, describe_model, evaluate_runs
+    from ..evaluate import describe_data, describe_model, evaluate_runs, received
     from ..onnx_models import open_model, outputs_for
 
     before = open_model(str(plain))
-    fitted = _fitted(before, open_model(str(out)), parts)
+    fitted = _fitted(before, open_model(str(made)), parts)
     for key in (
         contract.KEY_TEMPERATURE,
         contract.KEY_FUSION_EXPONENT,
@@ -416,19 +418,25 @@ def _measured(
     ):
         if fitted.get(key) is not None:
             props[key] = repr(fitted[key])
-    _save(quantized, props, out)
+    _save(quantized, props, made)
     labels, snr = parts.test.labels()
     found, shown = {}, {}
-    for kind, path in (("float32", plain), ("int8", out)):
+    for kind, path in (("float32", plain), ("int8", made)):
         model = open_model(str(path))
         with DataSetFile(parts.test.path) as data:
             shown[kind] = outputs_for(model, data, parts.test.chosen)
             test_data = describe_data(data)
+            draws = {name: data.draws[name][:][parts.test.chosen] for name in data.draws}
         found[kind] = {"test": _test(model, shown[kind].logits, labels, snr)}
+        if {"snr_db", "oversampling"} <= set(draws):
+            info = model.info
+            found[kind]["received"] = received(
+                shown[kind], labels, info.classes, info.temperature, draws
+            )
     accuracy = {key: found["int8"]["test"][key] for key in ("overall", "by_snr")}
     props[contract.KEY_ACCURACY] = json.dumps(accuracy)
-    _save(quantized, props, out)
-    for kind, path in (("float32", plain), ("int8", out)):
+    _save(quantized, props, made)
+    for kind, path in (("float32", plain), ("int8", made)):
         model = open_model(str(path))
         found[kind]["model"] = describe_model(model)
         if parts.test_runs is not None:
