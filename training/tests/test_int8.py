@@ -20,13 +20,19 @@ from kdamc_training import calibration, networks, pipeline
 from kdamc_training.cli import main
 from kdamc_training.compression import int8
 from kdamc_training.compression.int8 import Scheme, quantize
-from kdamc_training.datasets.dataset_file import DataSetFile, rms_normalised
+from kdamc_training.datasets.dataset_file import (
+    DataSetFile,
+    DataSetInfo,
+    DataSetWriter,
+    rms_normalised,
+)
 from kdamc_training.errors import UserError
-from kdamc_training.export import export
-from kdamc_training.onnx_models import logits_of, open_model
-from kdamc_training.recipe import data_section
+from kdamc_training.export import UnknownOutput, export
+from kdamc_training.onnx_models import logits_of, open_model, outputs_for
+from kdamc_training.recipe import DataSection, data_section
 from kdamc_training.records import read_record
 from kdamc_training.speed import untrained
+from kdamc_training.unknown import Energy
 from test_networks_export import settle_batch_norms
 
 LENGTH = 64
@@ -324,3 +330,62 @@ def test_integer_features_of_a_processor(tmp_path):
     path.write_text("Features\t: fp asimd asimddp\n")
     assert int8.cpu_features(path) == ["asimd", "asimddp"]
     assert int8.cpu_features(tmp_path / "none") == []
+
+
+@pytest.fixture
+def received_file(tmp_path) -> Path:
+    """Tones and noise in 40 passes of 6 frames each, with what was drawn for each frame."""
+    rng = np.random.default_rng(3)
+    info = DataSetInfo(("low", "high", "noise"), 1e3, (4.0, 4.0), "toy 1", 3, "2026-01-01")
+    path = tmp_path / "received.h5"
+    kinds = {"snr_db": np.float32, "oversampling": np.float32}
+    passes, count = 40, 6
+    with DataSetWriter(path, info, 3 * passes * count, LENGTH, draw_types=kinds) as writer:
+        for number in range(3 * passes):
+            label = number % 3
+            tone = np.exp(2j * np.pi * (0.02, 0.2, 0.0)[label] * np.arange(LENGTH))
+            noise = rng.normal(size=(count, 2, LENGTH))
+            x = (label < 2) * np.stack([tone.real, tone.imag]) + 0.3 * noise
+            draws = {"snr_db": np.full(count, 10.0), "oversampling": rng.uniform(2, 12, count)}
+            writer.append(
+                x.astype(np.float32),
+                np.full(count, label),
+                np.full(count, 10),
+                np.full(count, number),
+                draws,
+            )
+    return path
+
+
+def test_three_outputs_and_the_threshold_of_the_unknown(received_file, tmp_path):
+    torch.manual_seed(0)
+    module = untrained("live_conv", {}, ["low", "high", "noise"], LENGTH)
+    settle_batch_norms(module)
+    path = tmp_path / "three.onnx"
+    export(module, path, unknown=UnknownOutput(Energy(), -1e3))
+    data = DataSection(file=str(received_file), split="crosstlnet")
+    parts = pipeline.prepare_data(data, tmp_path, 1)
+    with DataSetFile(received_file) as file:
+        scores = outputs_for(open_model(str(path)), file, parts.validation.chosen).unknown_score
+    threshold = float(np.quantile(scores, 0.9))
+    export(module, path, unknown=UnknownOutput(Energy(), threshold))
+    target = int8.Target(onnx.load(path), "three", "mine", "paper", data)
+    out = tmp_path / "out.onnx"
+    found = int8.record(target, out, "test", calibration_frames=50, seconds=0.01, work=tmp_path)
+    model = open_model(str(out))
+    shown = model.run(frames(5))
+    assert shown.snr_db.shape == shown.unknown_score.shape == (5,)
+    with DataSetFile(received_file) as file:
+        after = outputs_for(model, file, parts.validation.chosen)
+    rejected = (after.unknown_score > model.info.unknown_threshold).mean()
+    assert rejected == pytest.approx(0.1, abs=0.02)
+    assert model.info.unknown_threshold != threshold
+    assert found["int8"]["calibration"]["unknown_threshold"] == model.info.unknown_threshold
+    assert found["float32"]["calibration"]["unknown_threshold"] == threshold
+    # Without runs the temperature, too, is that of the validation frames.
+    labels, _ = parts.validation.labels()
+    fitted = calibration.fit_temperature(after.logits, labels)
+    assert model.info.temperature == pytest.approx(fitted, rel=1e-4)
+    assert 0 < found["difference"]["snr_db"] < 3.0
+    assert found["int8"]["received"]["snr_error_db_by_snr"].keys() == {"10"}
+    assert "decisions" not in found["int8"]
