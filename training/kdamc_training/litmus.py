@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .compression.qat import finished
 from .datasets.dataset_file import DataSetFile, rms_normalised
 from .errors import UserError
 from .lightning_module import ClassifierModule
@@ -94,11 +95,14 @@ def compare(first: str, one: np.ndarray, second: str, other: np.ndarray) -> Pair
 
 
 def torch_logits(module: ClassifierModule, iq: np.ndarray) -> np.ndarray:
-    """Logits of frames ``(n, 2, L)`` float32 of RMS 1 by torch."""
-    module.eval()
+    """Logits of frames ``(n, 2, L)`` float32 of RMS 1 by torch.
+
+    Of a network trained for int8 they are those of the float32 network that is exported.
+    """
+    network = finished(module.network).eval()
     with torch.inference_mode():
         pieces = [
-            module(torch.from_numpy(iq[at : at + _BATCH])).float().numpy()
+            network(torch.from_numpy(iq[at : at + _BATCH])).float().numpy()
             for at in range(0, len(iq), _BATCH)
         ]
     return np.concatenate(pieces)

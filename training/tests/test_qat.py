@@ -154,6 +154,7 @@ def test_a_recipe_trains_for_int8(toy_file: Path, tmp_path, capsys):
     simulated = read_record(folder / "record.json")["test"]["overall"]
     assert simulated > 0.5
     assert found["int8"]["test"]["overall"] == pytest.approx(simulated, abs=0.02)
+    assert main(["litmus", str(folder / "last.ckpt"), str(toy_file), "--frames", "50"]) == 0
     assert set(open_target(str(folder)).ranges) < set(found["quantization"]["nodes"])
     assert main([*command, "--weight-bits", "8", "--work", str(tmp_path)]) == 1
     assert "was trained for weights of 7 bits" in capsys.readouterr().err
