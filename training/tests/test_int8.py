@@ -317,6 +317,7 @@ def test_what_would_fail_is_refused_before_data_are_made(toy_run, tmp_path, caps
         ([str(tmp_path / "none" / "o.onnx")], "does not exist"),
         ([str(tmp_path / "o.onnx"), "--frames", "0"], "at least one frame"),
         ([str(tmp_path / "o.onnx"), "--seconds", "0"], "seconds is 0"),
+        ([str(tmp_path / "o.onnx"), "--float", "no"], "student-s0: the model has no node 'no'"),
     ):
         assert main(["quantize", str(toy_run), *more, "--work", str(tmp_path)]) == 1
         assert words in capsys.readouterr().err

@@ -106,12 +106,9 @@ def quantize(
     )
 
     scheme = scheme or Scheme()
-    if scheme.weight_bits not in WEIGHT_BITS:
-        raise UserError(f"weights of {scheme.weight_bits} bits: they have 7 or 8")
+    check(model, scheme)
     if frames.ndim != 3 or not len(frames):
         raise UserError("there are no frames to calibrate on")
-    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
-        raise UserError("the model is quantized already")
     with tempfile.TemporaryDirectory() as folder:
         prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         # It changes what it is given.
@@ -140,6 +137,15 @@ def quantize(
     _restore(quantized, model)
     onnx.checker.check_model(quantized)
     return quantized, nodes
+
+
+def check(model: onnx.ModelProto, scheme: Scheme) -> None:
+    """Raise the UserError of ``quantize`` for what can be told without frames."""
+    if scheme.weight_bits not in WEIGHT_BITS:
+        raise UserError(f"weights of {scheme.weight_bits} bits: they have 7 or 8")
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise UserError("the model is quantized already")
+    nodes_to_quantize(model.graph, scheme)
 
 
 def nodes_to_quantize(graph: onnx.GraphProto, scheme: Scheme) -> list[str]:
@@ -312,6 +318,10 @@ def record(
     if not out.parent.is_dir():
         raise UserError(f"folder {out.parent} does not exist")
     scheme = _settled(scheme or Scheme(), target)
+    try:
+        check(target.model, scheme)
+    except UserError as error:
+        raise UserError(f"{target.name}: {error}") from error
     revision = git_revision()
     parts = pipeline.prepare_data(target.data, (work or pipeline.WORK) / "data", jobs)
     frames, calibrated_on = calibration_part(parts.validation, calibration_frames)
