@@ -27,6 +27,9 @@ from .teacher_cache import TeacherCache
 _CUTOFFS = (0.1, 0.5)
 _TRANSITION = 0.04
 
+_LOWEST_SNR = -10.0
+"""Where the live set begins, dB: no frame is given so much noise that it falls below."""
+
 _MIRROR_IMAGES = {"USB": "LSB", "LSB": "USB"}
 """What changes its name when the spectrum is mirrored; every other class keeps its own."""
 
@@ -72,6 +75,27 @@ def augment(
     if receiver_filter > 0.0:
         signal = _filtered(signal, generator, receiver_filter)
     return torch.stack([signal.real, signal.imag], dim=1), mirrored
+
+
+def add_noise(
+    iq: Tensor, snr_db: Tensor, noise_power: Tensor, generator: torch.Generator, share: float
+) -> tuple[Tensor, Tensor]:
+    """Give a ``share`` of frames ``(n, 2, L)`` of RMS 1 more white noise; RMS stays 1.
+
+    ``snr_db (n)`` float32, and ``noise_power (n)``, which share of a frame is noise; frames where
+    either is NaN are left alone. Each chosen frame's SNR becomes any between its own and -10 dB
+    (those below stay). Comes back with the new SNRs.
+    """
+    n = len(iq)
+    device = iq.device
+    chosen = torch.rand(n, generator=generator, device=device) < share
+    drop = torch.rand(n, generator=generator, device=device) * (snr_db - _LOWEST_SNR)
+    drop = torch.where(chosen & torch.isfinite(noise_power), drop, 0.0).nan_to_num().clamp_min(0.0)
+    more = noise_power.nan_to_num() * (10.0 ** (drop / 10.0) - 1.0)
+    noise = torch.randn(iq.shape, generator=generator, device=device)
+    noisy = iq + (more / 2.0).sqrt()[:, None, None] * noise
+    rms = noisy.square().sum(dim=1).mean(dim=1).sqrt()
+    return noisy / rms.clamp_min(1e-12)[:, None, None], snr_db - drop
 
 
 def mirror_images(classes: Sequence[str]) -> Tensor:
@@ -183,9 +207,14 @@ class ClassifierModule(lightning.LightningModule):
         torch.manual_seed(seed)
         generator = torch.Generator(self.device).manual_seed(seed)
         original = iq
-        iq, mirrored = augment(iq, generator, **self.hparams.augment)
+        own = dict(self.hparams.augment)
+        share = own.pop("noise", 0.0)
+        iq, mirrored = augment(iq, generator, **own)
+        true_snr = self._known("true_snr", position, share > 0.0)
+        if share > 0.0:
+            noise_power = self._known("noise_power", position, True)
+            iq, true_snr = add_noise(iq, true_snr, noise_power, generator, share)
         label = torch.where(mirrored, self._mirror_images[label], label)
-        true_snr = self._true_snr(position)
         attention = any(term.needs_attention for term in self.terms)
         student = outputs_of(self.network, iq, attention=attention)
         if self.hparams.teacher_sees == "original":
@@ -205,13 +234,15 @@ class ClassifierModule(lightning.LightningModule):
         self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss
 
-    def _true_snr(self, position: Tensor) -> Tensor | None:
-        """SNRs in dB that were drawn for the training frames at ``position (n)``, if wanted."""
-        if not any(term.needs_snr for term in self.terms):
+    def _known(self, what: str, position: Tensor, wanted: bool) -> Tensor | None:
+        """``true_snr`` or ``noise_power`` of the training frames at ``position (n)``, if wanted."""
+        if not (wanted or any(term.needs_snr for term in self.terms)):
             return None
-        known = self.trainer.datamodule.training.true_snr
+        known = getattr(self.trainer.datamodule.training, what)
         if known is None:
-            raise UserError("loss snr needs a data set that holds each frame's true SNR")
+            raise UserError(
+                "loss snr and augment.noise need a data set that holds each frame's true SNR"
+            )
         return known[position.cpu()].to(position.device)
 
     def _mixed_seed(self, step: int) -> int:

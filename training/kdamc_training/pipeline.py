@@ -375,10 +375,11 @@ def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
 
 
 def _augment_settings(augment: AugmentSection) -> dict[str, Any]:
-    """As in folders of runs that were before frames could be reversed."""
+    """As in folders of runs that were before frames could be reversed, or given noise."""
     settings = dataclasses.asdict(augment)
-    if not augment.reversal:
-        del settings["reversal"]
+    for key in ("reversal", "noise"):
+        if not settings[key]:
+            del settings[key]
     return settings
 
 

@@ -21,6 +21,8 @@ MEMORY_LIMIT = 4 << 30
 """Bytes of float32 frames above which they are streamed."""
 
 _TRUE_SNR = "snr_db"
+_ALONE = {"neighbours": 0, "burst_share": 1.0}
+"""Draws of frames that hold a signal from end to end, and no other."""
 _BLOCK = 65536
 _VALIDATION_BATCH = 512
 
@@ -82,6 +84,23 @@ class Part:
             return data.draws[_TRUE_SNR][:][self.chosen].astype(np.float32)
 
 
+def noise_power(part: Part) -> np.ndarray | None:
+    """Which share of the power of each frame is noise, ``(n)`` float32; None as for ``true_snr``.
+
+    NaN where that does not follow from the SNR: there is no signal, or not all the time, or there
+    are others beside it.
+    """
+    true_snr = part.true_snr()
+    if true_snr is None:
+        return None
+    share = 1.0 / (1.0 + 10.0 ** (true_snr / 10.0))
+    with DataSetFile(part.path) as data:
+        for name, usual in _ALONE.items():
+            if name in data.draws:
+                share[data.draws[name][:][part.chosen] != usual] = np.nan
+    return share
+
+
 def thinned(part: Part, share: float, seed: int) -> Part:
     """About ``share`` of the frames of ``part``, evenly from all cells, frame by frame.
 
@@ -100,9 +119,10 @@ class Frames(Dataset):
     """Frames of a part with their class, given out a whole batch at a time.
 
     An item is asked for by an index array ``(m)`` of positions in the part and is (frames
-    ``(m, 2, L)`` float32 of RMS 1, class ``(m)`` int64, the positions). ``true_snr`` is that of the
-    part, by position. Frames beyond ``limit`` bytes stay in the file, which the system pages in and
-    out; files in HDF5 chunks are read piece by piece, which is slow.
+    ``(m, 2, L)`` float32 of RMS 1, class ``(m)`` int64, the positions). ``true_snr`` and
+    ``noise_power`` are those of the part, by position. Frames beyond ``limit`` bytes stay in the
+    file, which the system pages in and out; files in HDF5 chunks are read piece by piece, which is
+    slow.
     """
 
     def __init__(self, part: Part, limit: int = MEMORY_LIMIT) -> None:
@@ -110,6 +130,8 @@ class Frames(Dataset):
         self._labels = torch.from_numpy(part.labels()[0])
         true_snr = part.true_snr()
         self.true_snr = None if true_snr is None else torch.from_numpy(true_snr)
+        noise = noise_power(part)
+        self.noise_power = None if noise is None else torch.from_numpy(noise)
         with DataSetFile(part.path) as data:
             _, rows, length = data.x.shape
             self._streamed = 4 * len(part) * rows * length > limit

@@ -18,7 +18,7 @@ from kdamc_training import evaluate, export, recipe, training
 from kdamc_training.calibration import Calibration
 from kdamc_training.datasets.dataset_file import DataSetFile, training_split
 from kdamc_training.errors import UserError
-from kdamc_training.lightning_module import augment, mirror_images
+from kdamc_training.lightning_module import add_noise, augment, mirror_images
 from kdamc_training.networks import registry as networks
 from kdamc_training.onnx_models import open_model
 from kdamc_training.training_data import EpochSampler, Frames, Part, thinned
@@ -73,6 +73,38 @@ def test_what_is_conjugated_or_reversed_is_mirrored():
         are = (after == expected).all(dim=(1, 2))
         assert 600 < are.sum() < 900
         assert (mirrored[are] == turned).all()
+
+
+def test_noise_lowers_the_snr_by_what_is_told():
+    """A tone at 20 dB and one at 0 dB: what is left beside the tone is the noise."""
+    length, n = 512, 400
+    tone = torch.polar(torch.ones(length), 0.3 * torch.arange(length))
+    snr = torch.tensor([20.0, 0.0]).repeat(n // 2)
+    power = 1 / (1 + 10 ** (snr / 10))
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.randn(n, 2, length, generator=generator) * (power / 2).sqrt()[:, None, None]
+    clean = torch.stack([tone.real, tone.imag])
+    iq = clean * (1 - power).sqrt()[:, None, None] + noise
+    after, told = add_noise(iq, snr, power, generator, 0.7)
+    signal = torch.complex(after[:, 0], after[:, 1])
+    amplitude = (signal * tone.conj()).mean(dim=1)
+    left = signal - amplitude[:, None] * tone
+    measured = 10 * torch.log10(amplitude.abs() ** 2 / left.abs().square().mean(dim=1))
+    error = (measured - told).abs()
+    assert error.mean() < 0.4 and error[told > 0].max() < 1.2
+    torch.testing.assert_close(after.square().sum(dim=1).mean(dim=1), torch.ones(n))
+    assert 0.2 < (told == snr).float().mean() < 0.4
+    assert told[::2].min() < -8 and told[::2].max() == 20 and (told >= -10).all()
+
+
+def test_noise_is_given_where_the_snr_is_known_only():
+    iq = noise(4, 32)
+    snr = torch.tensor([float("nan"), 10.0, -12.0, 10.0])
+    power = torch.tensor([float("nan"), float("nan"), 0.9, 0.1])
+    after, told = add_noise(iq, snr, power, torch.Generator().manual_seed(1), 1.0)
+    torch.testing.assert_close(after[:3], iq[:3])
+    torch.testing.assert_close(told[:3], snr[:3], equal_nan=True)
+    assert told[3] < 10 and not torch.equal(after[3], iq[3])
 
 
 def test_mirrored_sidebands_are_each_other():
