@@ -164,7 +164,7 @@ def nodes_to_quantize(graph: onnx.GraphProto, scheme: Scheme) -> list[str]:
     for node in graph.node:
         if node.name in scheme.keep_float:
             continue
-        with_weights = node.op_type in scheme.operators and node.input[1] in constant
+        with_weights = node.op_type in scheme.operators and constant.intersection(node.input[1:2])
         sources = [name for name in node.input if name and name not in constant]
         carries = node.op_type in _CARRIED and sources and integer.issuperset(sources)
         if with_weights or carries:
@@ -280,7 +280,8 @@ def _of_run(folder: Path) -> Target:
     module, about = open_run(folder)
     name = f"{about['member']}-s{about['seed']}"
     with tempfile.TemporaryDirectory() as scratch:
-        shipped = sorted(folder.glob("*.onnx"))
+        # With its card beside it: other files may lie there.
+        shipped = [card.with_suffix(".onnx") for card in folder.glob("*.md")]
         path = shipped[0] if shipped else Path(scratch) / f"{name}.onnx"
         if not shipped:
             export(module, path, read_calibration(folder / "calibration.json"))
