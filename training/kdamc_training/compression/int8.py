@@ -14,7 +14,8 @@ on a core with AVX-512 VNNI (frames a second in batches of 256, 40,000 in float3
 - Activations are uint8: with int8 ONNX Runtime has slower kernels on x86 (86,000 for 155,000).
 - Weights are int8, one scale an output channel, of 7 bits: processors without VNNI add pairs of
   8-bit products in 16 bits, which 7 bits cannot overflow, so a file gives the same everywhere.
-  8 bits: 1.0778 for 1.0779, as fast.
+  8 bits: 1.0778 for 1.0779, as fast. On an emulated processor with AVX2 alone a network with weights
+  of one sign was off by 0.4 of its logits' spread with 8 bits, and exact with 7.
 - Ranges of activations are the least and largest values over the calibration frames. ONNX
   Runtime's percentiles and its entropy method gave 1.0775 and 1.0778 for 1.0778.
 
@@ -26,8 +27,9 @@ The record of ``kdamc-train quantize`` holds, besides ``command``, ``hardware``,
 - ``float32`` and ``int8``: ``model`` (see ``describe_model``), ``bytes``, ``calibration``,
   ``test`` (``frames``, ``overall``, ``from_0_db``, ``by_snr``, ``ece``, ``classes``,
   ``confusion``), ``received`` (see ``evaluate``) of data that hold each frame's draws,
-  ``decisions`` of runs where the recipe has them, ``frames_per_second`` by batch
-  size on one thread;
+  ``decisions`` of runs where the recipe has them, ``frames_per_second`` by batch size on one
+  thread. The calibration of float32 is that of its file, for a run that shipped none fitted on
+  validation frames; int8 is fitted on runs, so the two ``ece`` do not compare there;
 - ``difference``, int8 less float32: ``overall``, ``from_0_db``, ``by_snr``; ``changed``, the share
   of frames called something else; ``snr_db``, the mean magnitude in dB of the change of the
   network's estimate of the SNR, if it makes one;
