@@ -26,7 +26,7 @@ from .onnx_models import logits_of, outputs_for
 NOISE = "noise"
 """The class of frames with nothing on the air, in sets that have one."""
 
-OVERSAMPLING_EDGES = (1.5, 2.5, 4.0, 6.0, 8.5, 12.01)
+OVERSAMPLING_EDGES = (1.5, 2.5, 4.0, 6.0, 8.5, 12.0)
 """Limits of the ranges of oversampling (rate over occupied bandwidth) that are told apart."""
 
 _DRAWS = ("snr_db", "oversampling")
@@ -80,13 +80,18 @@ def received(
     def by_snr(of: Callable[[np.ndarray], float]) -> dict[str, float]:
         return {str(value): of(signal & (rounded == value)) for value in values}
 
-    edges = OVERSAMPLING_EDGES
+    # The highest is drawn in float32, which may round it up.
+    ranges = {
+        f"{low:g} to {high:g}": signal
+        & (rate >= low)
+        & ((rate < high) | (high == OVERSAMPLING_EDGES[-1]))
+        for low, high in itertools.pairwise(OVERSAMPLING_EDGES)
+    }
     record: dict[str, Any] = {
         "overall": float(right[signal].mean()),
         "by_snr": by_snr(lambda chosen: float(right[chosen].mean())),
         "by_oversampling": {
-            f"{low:g} to {high:g}": float(right[signal & (rate >= low) & (rate < high)].mean())
-            for low, high in itertools.pairwise(edges)
+            name: float(right[chosen].mean()) for name, chosen in ranges.items() if chosen.any()
         },
         "ece": expected_calibration_error(confidence[signal], right[signal]),
         "ece_by_snr": by_snr(
