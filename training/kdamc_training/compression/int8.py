@@ -14,8 +14,8 @@ on a core with AVX-512 VNNI (frames a second in batches of 256, 40,000 in float3
 - Activations are uint8: with int8 ONNX Runtime has slower kernels on x86 (86,000 for 155,000).
 - Weights are int8, one scale an output channel, of 7 bits: processors without VNNI add pairs of
   8-bit products in 16 bits, which 7 bits cannot overflow, so a file gives the same everywhere.
-  8 bits: 1.0778 for 1.0779, as fast. On an emulated processor with AVX2 alone a network with weights
-  of one sign was off by 0.4 of its logits' spread with 8 bits, and exact with 7.
+  8 bits: 1.0778 for 1.0779, as fast. On an emulated processor with AVX2 alone a network with
+  weights of one sign was off by 0.4 of its logits' spread with 8 bits, and exact with 7.
 - Ranges of activations are the least and largest values over the calibration frames. ONNX
   Runtime's percentiles and its entropy method gave 1.0775 and 1.0778 for 1.0778.
 
