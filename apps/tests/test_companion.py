@@ -45,7 +45,9 @@ def companion(folder: Path, name: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["sim_to_labels", "rml_accuracy", "rtlsdr_live", "usrp_live"])
+@pytest.mark.parametrize(
+    "name", ["sim_to_labels", "scan_band", "rml_accuracy", "rtlsdr_live", "usrp_live"]
+)
 def test_opens(tmp_path: Path, name: str) -> None:
     picture = tmp_path / "screen.png"
     said = companion(tmp_path, name, "--picture", str(picture))

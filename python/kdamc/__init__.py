@@ -23,6 +23,7 @@ _HOME = {
     "onnx_classifier": "onnx_classifier",
     "kd_amc_classifier": "kd_amc_classifier",
     "kd_amc_display": "kd_amc_display",
+    "kd_amc_spectrum": "kd_amc_spectrum",
     "modulation_source": "modulation_source",
     "signal_front_end": "signal_front_end",
     "signal_scanner": "signal_scanner",

@@ -27,7 +27,7 @@ _COLOURS = (
     "#e03131", "#e599f7", "#74c0fc", "#94d82d", "#1b4f8f", "#f1a89a", "#0b6e4f", "#f4d03f",
     "#9b2226", "#5f3dc4", "#63e6be", "#5c5f12", "#ff8787", "#364fc7", "#d0bfff", "#7a4419",
 )
-_UNKNOWN = QColor("#868e96")
+UNKNOWN_COLOUR = QColor("#868e96")
 _ALARM = QColor("#e03131")
 #: The commonest classes come first in the table of colours, in every model.
 _FIRST = (
@@ -195,7 +195,7 @@ class DecisionView(QWidget):
         return self._now - self._decided > _STALE
 
     def _colour(self, label: str) -> QColor:
-        return self._colours.get(label, _UNKNOWN)
+        return self._colours.get(label, UNKNOWN_COLOUR)
 
     # Painting.
 
@@ -269,7 +269,7 @@ class DecisionView(QWidget):
 
     def _paint_head(self, painter: QPainter, place: QRect, content: Any) -> None:
         title, label, confidence, name = content
-        colour = _UNKNOWN if name is None else QColor(name)
+        colour = UNKNOWN_COLOUR if name is None else QColor(name)
         if not label:
             colour = self.palette().mid().color()
         painter.setRenderHint(QPainter.Antialiasing)

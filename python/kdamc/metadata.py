@@ -10,7 +10,7 @@ streams; ``rx_time``, ``rx_freq``, ``sample_rate`` in PDUs).
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,6 +148,49 @@ def read_decision(message: Any) -> Decision:
         )
     except Exception as error:
         raise ValueError(f"not a decision ({' '.join(str(error).split())})") from None
+
+
+@dataclass(frozen=True)
+class SignalMessage:
+    """What a scanner's PDU says of a signal: see :class:`FoundSignal`; ``freq_hz`` is absolute."""
+
+    number: int
+    ongoing: bool
+    freq_hz: float
+    bandwidth_hz: float
+    symbol_rate_hz: float | None
+    snr_db: float | None
+    label: str
+    confidence: float
+
+
+def read_signal(message: Any) -> SignalMessage:
+    """The signal of a PDU that :func:`signal_to_pmt` made; raises ValueError for anything else."""
+    try:
+        meta = pmt.car(message)
+
+        def field(name: str) -> Any:
+            return pmt.to_python(pmt.dict_ref(meta, pmt.intern(name), pmt.PMT_NIL))
+
+        def number(name: str) -> float | None:
+            value = field(name)
+            return None if value is None else float(value)
+
+        freq = pmt.dict_ref(meta, META_FREQ, pmt.PMT_NIL)
+        if not isinstance(field("label"), str) or not pmt.is_number(freq):
+            raise ValueError("no label or no frequency")
+        return SignalMessage(
+            number=int(field("number")),
+            ongoing=bool(field("ongoing")),
+            freq_hz=float(pmt.to_python(freq)),
+            bandwidth_hz=float(field("bandwidth_hz")),
+            symbol_rate_hz=number("symbol_rate_hz"),
+            snr_db=number("snr_db"),
+            label=field("label"),
+            confidence=float(field("confidence")),
+        )
+    except Exception as error:
+        raise ValueError(f"not a signal ({' '.join(str(error).split())})") from None
 
 
 def f32vector(values: np.ndarray) -> Any:

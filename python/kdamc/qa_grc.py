@@ -38,6 +38,7 @@ FIXED = {
         "normalise_mode", "output", "input_size",
     },
     "kd_amc_display": {"gui_hint"},
+    "kd_amc_spectrum": {"samp_rate", "bins", "update_time", "gui_hint"},
     "modulation_source": {"seed"},
     "onnx_classifier": {
         "model", "frame_len", "num_classes", "classes", "layout", "normalise_mode", "output",
