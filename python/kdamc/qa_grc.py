@@ -48,8 +48,8 @@ FIXED = {
     },
     "rms_normalizer": {"frame_len"},
     "signal_front_end": {
-        "samp_rate", "model", "samples_per_symbol", "tune", "symbol_rate", "rx_freq",
-        "min_bandwidth", "ignore_dc", "audio", "ring_seconds",
+        "samp_rate", "model", "samples_per_symbol", "tune", "symbol_rate", "min_bandwidth",
+        "ignore_dc", "audio", "ring_seconds",
     },
     "signal_scanner": {
         "model", "samp_rate", "mode", "max_signals", "ring_seconds", "min_bandwidth", "ignore_dc",

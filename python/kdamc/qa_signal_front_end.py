@@ -118,6 +118,21 @@ class qa_signal_front_end(gr_unittest.TestCase):
         self.assertAlmostEqual(freqs[0], -300e3, delta=1e3)
         self.assertAlmostEqual(freqs[1], 49.7e6, delta=1e3)
 
+    def test_a_frequency_that_is_set_while_it_runs_holds_from_there_on(self):
+        front = kdamc.signal_front_end(RATE, MODEL)
+        part = self.band[: round(1.2 * RATE)]
+        source = blocks.vector_source_c(part.tolist(), True)
+        sink = blocks.vector_sink_c()
+        graph = gr.top_block()
+        graph.connect(source, blocks.head(8, 2 * len(part)), front, sink)
+        front.set_rx_freq(100e6)
+        graph.run()
+        self.assertIsNone(front.error)
+        told = [pmt.to_python(item.value) for item in sink.tags() if str(item.key) == "rx_freq"]
+        self.assertGreaterEqual(len(told), 2)
+        for freq in told:
+            self.assertAlmostEqual(freq, 100e6 + self.truth[0][1], delta=1e3)
+
     def test_noise_gives_nothing(self):
         rng = np.random.default_rng(9)
         self.band = rng.standard_normal(1 << 20, np.float32).view(np.complex64)

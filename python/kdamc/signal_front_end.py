@@ -106,6 +106,7 @@ class signal_front_end(Guarded, gr.basic_block):
         }
         whole, part = divmod(rx_time, 1.0) if isinstance(rx_time, int | float) else rx_time
         self._first_segment = Segment(rx_freq, float(sample_rate), (int(whole), part), 0)
+        self._asked_freq: float | None = None
         self.set_tag_propagation_policy(gr.TPP_DONT)
         self._set(self._first_segment, 0)
 
@@ -113,6 +114,10 @@ class signal_front_end(Guarded, gr.basic_block):
         """Begin at sample 0, as the scheduler does at every start."""
         self._set(self._first_segment, 0)
         return True
+
+    def set_rx_freq(self, rx_freq: float) -> None:
+        """Hz that 0 Hz stands for from the next sample on, where the search begins anew."""
+        self._asked_freq = float(rx_freq)
 
     def forecast(self, noutput_items: int, ninputs: int) -> list[int]:
         """Any input will do; none is needed while something waits to go out."""
@@ -141,6 +146,9 @@ class signal_front_end(Guarded, gr.basic_block):
 
     def _take(self, samples: np.ndarray, first: int) -> None:
         at = 0
+        asked, self._asked_freq = self._asked_freq, None
+        if asked is not None and asked != self._segment.freq_hz:
+            self._renew(metadata.moved(self._segment, first, freq_hz=asked), first)
         tags = self.get_tags_in_range(0, first, first + len(samples))
         for tag in sorted(tags, key=lambda tag: tag.offset):
             segment = metadata.after_tag(self._segment, tag.key, tag.value, tag.offset)
@@ -149,11 +157,15 @@ class signal_front_end(Guarded, gr.basic_block):
                 here = tag.offset - first + ends
                 self._push(samples[at:here])
                 at = here
-                self._finish()
-                waiting = self._waiting
-                self._set(segment, first + here)
-                self._waiting = waiting
+                self._renew(segment, first + here)
         self._push(samples[at:])
+
+    def _renew(self, segment: Segment, sample: int) -> None:
+        """End what lasts; ``segment`` begins at ``sample``."""
+        self._finish()
+        waiting = self._waiting
+        self._set(segment, sample)
+        self._waiting = waiting
 
     def _push(self, samples: np.ndarray) -> None:
         if self._tune is not None and self._symbol_rate > 0:
