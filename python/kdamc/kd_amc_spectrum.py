@@ -41,7 +41,8 @@ class kd_amc_spectrum(Guarded, gr.sync_block):
     Input: complex samples; tags ``rx_freq`` and ``rx_rate`` are honoured.  Message port
     ``signals`` takes the PDUs of the Signal Scanner's port of that name: while a signal lasts its
     band is coloured, with label, confidence, SNR, bandwidth and symbol rate above it; when it has
-    ended it fades.  What is no signal is left out, and the first such message is logged.
+    ended it fades.  Below is a waterfall, with the signals in their colours.  What is no signal is
+    left out, and the first such message is logged.
 
     Args:
         title: a text above the spectrum; "" for none.
@@ -49,6 +50,8 @@ class kd_amc_spectrum(Guarded, gr.sync_block):
         rx_freq: Hz that 0 Hz of the samples stands for, until a tag says otherwise.
         bins: of the spectrum, even, 16 to 65536.
         update_time: seconds from one picture to the next.
+        fade_time: seconds that an ended signal takes to fade out.
+        waterfall: seconds that the waterfall shows; 0 for none.
 
     Raises RuntimeError if there is no Qt application, ValueError for what is out of range.
     """
@@ -60,6 +63,8 @@ class kd_amc_spectrum(Guarded, gr.sync_block):
         rx_freq: float = 0.0,
         bins: int = 1024,
         update_time: float = 0.1,
+        fade_time: float = 3.0,
+        waterfall: float = 10.0,
     ) -> None:
         gr.sync_block.__init__(self, name="KD AMC Spectrum", in_sig=[np.complex64], out_sig=None)
         if not sample_rate > 0:
@@ -72,13 +77,16 @@ class kd_amc_spectrum(Guarded, gr.sync_block):
             raise RuntimeError("the KD AMC Spectrum needs a Qt application (in GRC: QT GUI)")
         self._bins = int(bins)
         self._update_time = float(update_time)
-        self._view = SpectrumView(title)
+        self._view = SpectrumView(
+            title, _seconds("fade_time", fade_time), _seconds("waterfall", waterfall)
+        )
         self._signals: deque[tuple[metadata.SignalMessage, float]] = deque(maxlen=_WAITING)
         self._warned = False
         # The latest spectrum and the band that it is of; between the thread of the flowgraph and
         # that of the window.
         self._lock = threading.Lock()
         self._row: np.ndarray | None = None
+        self._asked_freq: float | None = None
         self._set(Segment(float(rx_freq), float(sample_rate)))
         self.message_port_register_in(pmt.intern("signals"))
         self.set_msg_handler(pmt.intern("signals"), self._take_signal)
@@ -93,6 +101,14 @@ class kd_amc_spectrum(Guarded, gr.sync_block):
     def set_title(self, title: str) -> None:
         """The text above the spectrum; "" for none."""
         self._view.set_title(title)
+
+    def set_fade_time(self, fade_time: float) -> None:
+        """Seconds that an ended signal takes to fade out."""
+        self._view.set_fade_time(_seconds("fade_time", fade_time))
+
+    def set_waterfall(self, waterfall: float) -> None:
+        """Seconds that the waterfall shows, 0 for none; it starts anew."""
+        self._view.set_waterfall(_seconds("waterfall", waterfall))
 
     def set_rx_freq(self, rx_freq: float) -> None:
         """Hz that 0 Hz of the samples stands for."""
@@ -120,7 +136,6 @@ class kd_amc_spectrum(Guarded, gr.sync_block):
         return len(samples)
 
     def _set(self, segment: Segment) -> None:
-        self._asked_freq = None
         averages = max(1, round(segment.sample_rate * self._update_time * 2 / self._bins))
         with self._lock:
             self._segment = segment
@@ -144,12 +159,19 @@ class kd_amc_spectrum(Guarded, gr.sync_block):
     # In the thread of the window.
 
     def _show(self) -> None:
+        now = time.monotonic()
         with self._lock:
             row, self._row = self._row, None
             segment = self._segment
         self._view.set_band(segment.freq_hz, segment.sample_rate)
         if row is not None:
-            self._view.show_spectrum(row)
+            self._view.show_spectrum(row, now)
         while self._signals:
             self._view.show_signal(*self._signals.popleft())
-        self._view.tick(time.monotonic())
+        self._view.tick(now)
+
+
+def _seconds(name: str, value: float) -> float:
+    if not 0 <= value <= 1e6:
+        raise ValueError(f"{name} must be from 0 to 1e6 s, not {value!r}")
+    return float(value)

@@ -170,24 +170,32 @@ def read_signal(message: Any) -> SignalMessage:
         meta = pmt.car(message)
 
         def field(name: str) -> Any:
-            return pmt.to_python(pmt.dict_ref(meta, pmt.intern(name), pmt.PMT_NIL))
+            return pmt.dict_ref(meta, pmt.intern(name), pmt.PMT_NIL)
 
         def number(name: str) -> float | None:
-            value = field(name)
-            return None if value is None else float(value)
+            """A finite number, None where nothing stands."""
+            value = read_number(field(name), math.nan)
+            if math.isfinite(value):
+                return value
+            if pmt.is_null(field(name)):
+                return None
+            raise ValueError(f"{name} is no finite number")
 
-        freq = pmt.dict_ref(meta, META_FREQ, pmt.PMT_NIL)
-        if not isinstance(field("label"), str) or not pmt.is_number(freq):
-            raise ValueError("no label or no frequency")
+        def wanted(name: str) -> float:
+            value = number(name)
+            if value is None:
+                raise ValueError(f"no {name}")
+            return value
+
         return SignalMessage(
-            number=int(field("number")),
-            ongoing=bool(field("ongoing")),
-            freq_hz=float(pmt.to_python(freq)),
-            bandwidth_hz=float(field("bandwidth_hz")),
+            number=int(wanted("number")),
+            ongoing=pmt.to_bool(field("ongoing")),
+            freq_hz=wanted(str(META_FREQ)),
+            bandwidth_hz=wanted("bandwidth_hz"),
             symbol_rate_hz=number("symbol_rate_hz"),
             snr_db=number("snr_db"),
-            label=field("label"),
-            confidence=float(field("confidence")),
+            label=pmt.symbol_to_string(field("label")),
+            confidence=wanted("confidence"),
         )
     except Exception as error:
         raise ValueError(f"not a signal ({' '.join(str(error).split())})") from None

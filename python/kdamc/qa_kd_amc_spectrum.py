@@ -17,8 +17,9 @@ from gnuradio.kdamc import metadata
 from gnuradio.kdamc.band_scanner import FoundSignal
 from gnuradio.kdamc.decision import Segment
 from gnuradio.kdamc.metadata import SignalMessage
-from gnuradio.kdamc.spectrum_view import SpectrumView, colour_of, label_lines
-from PyQt5.QtGui import QImage
+from gnuradio.kdamc.spectrum_view import SpectrumView, Waterfall, colour_of, label_lines
+from PyQt5.QtCore import QRectF
+from PyQt5.QtGui import QColor, QImage, QPainter
 from PyQt5.QtWidgets import QApplication
 
 APP = QApplication.instance() or QApplication(sys.argv)
@@ -60,13 +61,19 @@ class qa_kd_amc_spectrum(gr_unittest.TestCase):
         view = SpectrumView("")
         view.resize(1000, 400)
         view.set_band(433e6, RATE)
-        view.show_spectrum(np.ones(1024))
+        view.show_spectrum(np.ones(1024), 99.0)
         return view
 
     def test_a_message_is_read_as_it_was_written(self):
         signal = metadata.read_signal(pdu(found()))
         self.assertEqual(signal, SignalMessage(1, True, 433.2e6, 100e3, None, 12.0, "QPSK", 0.93))
-        for nonsense in (pmt.PMT_NIL, pmt.intern("x"), pmt.cons(pmt.make_dict(), pmt.PMT_NIL)):
+        endless = pmt.dict_add(
+            pmt.car(pdu(found())), pmt.intern("bandwidth_hz"), pmt.from_double(np.inf)
+        )
+        for nonsense in (
+            pmt.PMT_NIL, pmt.intern("x"), pmt.cons(pmt.make_dict(), pmt.PMT_NIL),
+            pmt.cons(endless, pmt.PMT_NIL), pdu(found(), np.nan),
+        ):  # fmt: skip
             with self.assertRaises(ValueError):
                 metadata.read_signal(nonsense)
 
@@ -86,8 +93,96 @@ class qa_kd_amc_spectrum(gr_unittest.TestCase):
         view.tick(102.5)
         self.assertEqual(len(tinted(pixels(view), "QPSK")), 0)
         self.assertEqual(len(view.signals()), 1)
+        view.set_fade_time(5.0)
+        view.tick(105.0)
+        self.assertEqual(len(view.signals()), 1)
+        view.set_fade_time(3.0)
         view.tick(105.0)
         self.assertEqual(view.signals(), [])
+
+    def test_a_signal_of_another_band_has_no_label(self):
+        """One that is told of after the band has changed would stand at its edge."""
+        view = self.view()
+        view.tick(100.0)
+        before = pixels(view)
+        view.show_signal(metadata.read_signal(pdu(found(), 500e6)), 100.0)
+        view.tick(100.0)
+        self.assertTrue((pixels(view) == before).all())
+
+    def test_what_is_not_finite_is_left_out(self):
+        view = self.view()
+        view.tick(100.0)
+        before = pixels(view)
+        for value in (np.nan, np.inf):
+            view.show_spectrum(np.full(1024, value), 100.0)
+            view.tick(100.0)
+            self.assertTrue((pixels(view) == before).all())
+
+    def test_it_paints_only_what_is_new(self):
+        view = self.view()
+        view.show()
+        painted = []
+        view.paintEvent = lambda event: painted.append(event)
+
+        def paints():
+            painted.clear()
+            for _ in range(5):
+                APP.processEvents()
+            return len(painted)
+
+        view.tick(100.0)
+        self.assertGreater(paints(), 0)
+        view.tick(100.1)
+        self.assertEqual(paints(), 0)
+        view.show_spectrum(np.ones(1024), 100.2)
+        view.tick(100.2)
+        self.assertGreater(paints(), 0)
+        view.show_signal(metadata.read_signal(pdu(found(ongoing=False))), 101.0)
+        for now in (101.0, 101.5, 102.0, 104.5):  # it fades without anything new, and is gone
+            view.tick(now)
+            self.assertGreater(paints(), 0, now)
+        view.tick(105.0)
+        self.assertEqual(paints(), 0)
+
+    def test_the_waterfall_keeps_the_order_of_time(self):
+        picture = Waterfall(16.0, 10, QColor("#ffffff"))  # a line is 0.1 s
+        red, blue = (np.full(10, QColor(name).rgb()) for name in ("#ff0000", "#0000ff"))
+        for k in range(400):  # more than it holds; the last 2 s are blue
+            picture.add(red if k < 360 else blue, 1000.0 + 0.05 * k)
+        image = QImage(10, 160, QImage.Format_RGB32)
+        painter = QPainter(image)
+        picture.paint(painter, QRectF(0, 0, 10, 160))
+        painter.end()
+        column = [image.pixelColor(5, y).name() for y in range(160)]
+        self.assertEqual(set(column[:20]), {"#0000ff"})
+        self.assertEqual(set(column[21:]), {"#ff0000"})
+
+    def test_the_waterfall_holds_signals_in_their_colours_and_short_bursts(self):
+        view = SpectrumView("", waterfall=60.0)
+        view.resize(1000, 500)
+        view.set_band(433e6, RATE)
+        burst = np.ones(1024)
+        burst[700:750] = 1e4
+        for k in range(100):
+            if k == 50:
+                view.show_signal(metadata.read_signal(pdu(found(centre_hz=208e3))), 100.0)
+            if k == 60:
+                signal = metadata.read_signal(pdu(found(centre_hz=208e3, ongoing=False)))
+                view.show_signal(signal, 100.0)
+            there = 50 <= k < 60 or k == 80
+            view.show_spectrum(burst if there else np.ones(1024), 100.0 + 0.1 * k)
+        view.tick(200.0)
+        below = pixels(view)[298:-8]  # 60 s in 194 pixels
+        colourful = np.abs(below - colour_of("QPSK").getRgb()[:3]).max(axis=2) < 30
+        rows = np.flatnonzero(colourful.any(axis=1))
+        # From 5 s to 4 s ago.
+        self.assertAlmostEqual(len(rows), len(below) / 60, delta=2)
+        self.assertAlmostEqual(rows.mean(), len(below) * 4.5 / 60, delta=2)
+        columns = np.flatnonzero(colourful.any(axis=0))
+        self.assertAlmostEqual(columns.mean(), 40 + 0.708 * 950, delta=12)
+        # The other, shorter than a line and without a label, is there 2 s ago.
+        dark = np.flatnonzero((below[:, columns].max(axis=2) < 120).mean(axis=1) > 0.5)
+        self.assertAlmostEqual(dark.min(), len(below) * 2 / 60, delta=2)
 
     def test_a_signal_that_nobody_tells_of_any_more_goes(self):
         view = self.view()
@@ -164,6 +259,7 @@ class qa_kd_amc_spectrum(gr_unittest.TestCase):
     def test_values_out_of_range_are_refused(self):
         for settings in (
             {"sample_rate": 0.0}, {"bins": 8}, {"bins": 1023}, {"update_time": 0.0},
+            {"fade_time": -1.0}, {"waterfall": -1.0},
         ):  # fmt: skip
             with self.assertRaises(ValueError):
                 kdamc.kd_amc_spectrum(**settings)
