@@ -383,7 +383,11 @@ def _rgb(colour: QColor) -> np.ndarray:
 
 
 def colour_of(label: str) -> QColor:
-    """The colour of a label, as other displays have it; grey if it is none of a model's."""
+    """The colour of a label, grey of the unknown.
+
+    Of common classes it is that of the KD AMC Display, which knows all classes of a model and may
+    give another to one of the rest.
+    """
     return QColor(UNKNOWN_COLOUR) if label == "unknown" else colours_of((label,))[label]
 
 
