@@ -29,7 +29,11 @@ NOISE = "noise"
 OVERSAMPLING_EDGES = (1.5, 2.5, 4.0, 6.0, 8.5, 12.0)
 """Limits of the ranges of oversampling (rate over occupied bandwidth) that are told apart."""
 
+CLEAR_FROM_DB = 10
+"""From this true SNR on what is confused is counted apart: noise is no excuse any more."""
+
 _DRAWS = ("snr_db", "oversampling")
+_CHANCE_DRAWS = 20
 
 
 def evaluate(model: Model, data_path: str | os.PathLike) -> dict[str, Any]:
@@ -64,9 +68,10 @@ def received(
     """What a receiver's user asks, of frames with true SNR and oversampling in ``draws (n)`` each.
 
     Of frames with a signal: accuracy overall, by true SNR (rounded, in dB) and by oversampling,
-    the calibration error overall and by SNR; the mean magnitude in dB of the error of the model's
-    own estimate of the SNR, if it makes one; of noise alone, how often it was called so, and how
-    often a signal was, by its SNR.
+    the calibration error overall and by SNR, there beside what few frames alone would make it if
+    every confidence were right; what was confused from 10 dB on; the mean magnitude in dB of the
+    error of the model's own estimate of the SNR, if it makes one; of noise alone, how often it was
+    called so, and how often a signal was, by its SNR.
     """
     posteriors = np.exp(log_softmax(outputs.logits, temperature))
     called, confidence = posteriors.argmax(axis=1), posteriors.max(axis=1)
@@ -97,6 +102,11 @@ def received(
         "ece_by_snr": by_snr(
             lambda chosen: expected_calibration_error(confidence[chosen], right[chosen])
         ),
+        "ece_by_chance_by_snr": by_snr(lambda chosen: _chance_error(confidence[chosen])),
+        f"confusion_from_{CLEAR_FROM_DB}_db": _confusion(
+            *(of[signal & (rounded >= CLEAR_FROM_DB)] for of in (labels, called)),
+            len(classes),
+        ),
     }
     if noise >= 0:
         record["noise_called_noise"] = float(right[~signal].mean())
@@ -107,6 +117,21 @@ def received(
         error = np.abs(outputs.snr_db - true_snr)
         record["snr_error_db_by_snr"] = by_snr(lambda chosen: float(error[chosen].mean()))
     return record
+
+
+def _chance_error(confidence: np.ndarray) -> float:
+    """The calibration error to be expected of ``confidence (n)`` that are all right: its bins are
+    small, so that it is not 0."""
+    rng = np.random.default_rng(0)
+    draws = [rng.random(len(confidence)) < confidence for _ in range(_CHANCE_DRAWS)]
+    return float(np.mean([expected_calibration_error(confidence, drawn) for drawn in draws]))
+
+
+def _confusion(labels: np.ndarray, called: np.ndarray, classes: int) -> list[list[int]]:
+    """``[i][j]``: frames of class i that were called class j."""
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (labels, called), 1)
+    return counts.tolist()
 
 
 def evaluate_runs(model: Model, data_path: str | os.PathLike) -> dict[str, Any]:

@@ -8,8 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from .evaluate import CLEAR_FROM_DB, NOISE
+
 _CONFUSIONS = 6
 _LEAST_CONFUSION = 0.02
+_TRUSTED = 0.8
+_NEIGHBOURS = 2
+_BAND = 5
 
 
 def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> str:
@@ -37,33 +42,18 @@ def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> s
         f"Trained on {record['train_frames']:,} frames of `{record['train_data']}`. Measured on "
         f"{test['frames']:,} frames of `{data['generator']}`, seed {data['seed']}, "
         f"speech `{data['speech']}` (other passes, texts and voices than in training). "
-        "**All data is regenerated; no genuine RadioML frame was used.**",
+        f"{_source(test)}",
         "",
         _augmentation(record["settings"]["augment"]),
         "",
-        f"Overall {_percent(test['overall'])}; at SNR labels from 0 dB "
-        f"{_percent(_from_0_db(test))}.",
-        "",
-        *_table(
-            ["SNR label (dB)", *test["by_snr"]],
-            [["accuracy (%)", *(f"{100 * value:.1f}" for value in test["by_snr"].values())]],
-        ),
-        "",
-        "By class, mean over SNR labels from 4 dB:",
-        "",
-        *_table(
-            list(test["classes"]),
-            [[_percent(value) for value in class_means(test, 4).values()]],
-        ),
-        "",
-        f"What it confuses most at SNR labels from 0 dB: {_confusions(test)}.",
+        *(_received(test) if "received" in test else _by_label(test)),
         "",
         "## Confidence",
         "",
         f"Temperature {model['temperature']:.3f} and fusion exponent "
         f"{model['fusion_exponent']:.3f}, fitted on {record['calibration']['fitted_on']} (neither "
         "training nor test data). Expected calibration error of single frames on the test set (15 "
-        f"bins of equal mass): {test['ece']:.4f}.",
+        f"bins of equal mass): {test['ece']:.4f}.{_error_by_snr(test)}",
         "",
         "Decisions fused from n consecutive frames, on test runs over all SNR labels:",
         "",
@@ -75,6 +65,7 @@ def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> s
             ],
         ),
         "",
+        *_unknown(record.get("unknown")),
         "## Speed",
         "",
         f"ONNX Runtime {record['versions']['onnxruntime']}, one thread, float32, on "
@@ -92,12 +83,177 @@ def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> s
     return "\n".join(lines) + "\n"
 
 
+def _source(test: dict[str, Any]) -> str:
+    if "received" in test:
+        return (
+            "**All data is made by software: nothing was received from the air, and no genuine "
+            "RadioML frame was used.**"
+        )
+    return "**All data is regenerated; no genuine RadioML frame was used.**"
+
+
+def _by_label(test: dict[str, Any]) -> list[str]:
+    """Accuracy by SNR label and by class, of a set whose labels are all that is known."""
+    return [
+        f"Overall {_percent(test['overall'])}; at SNR labels from 0 dB "
+        f"{_percent(_from_0_db(test))}.",
+        "",
+        *_table(
+            ["SNR label (dB)", *test["by_snr"]],
+            [["accuracy (%)", *(f"{100 * value:.1f}" for value in test["by_snr"].values())]],
+        ),
+        "",
+        "By class, mean over SNR labels from 4 dB:",
+        "",
+        *_table(
+            list(test["classes"]),
+            [[_percent(value) for value in class_means(test, 4).values()]],
+        ),
+        "",
+        "What it confuses most at SNR labels from 0 dB: "
+        f"{_confusions(test['confusion_from_0_db'], test['classes'])}.",
+    ]
+
+
+def _received(test: dict[str, Any]) -> list[str]:
+    """What a receiver's user asks, of a set that knows each frame's true SNR."""
+    found = test["received"]
+    signals = [name for name in test["classes"] if name != NOISE]
+    clear = _from(found["by_snr"], CLEAR_FROM_DB)
+    columns = {"accuracy": found["by_snr"]}
+    noise = ""
+    if "noise_called_noise" in found:
+        noise = f" Noise alone is called noise in {_percent(found['noise_called_noise'])} of cases."
+        columns["called noise"] = found["signal_called_noise_by_snr"]
+    rows = {
+        span: [_percent(value) for value in values] for span, *values in _bands(*columns.values())
+    }
+    if "snr_error_db_by_snr" in found:
+        columns["error of its SNR"] = found["snr_error_db_by_snr"]
+        for span, value in _bands(found["snr_error_db_by_snr"]):
+            rows[span].append(f"{value:.1f} dB")
+    accuracy = class_means(test, CLEAR_FROM_DB)
+    trusted = trusted_from(test)
+    return [
+        f"Single frames with a signal in them: {_percent(found['overall'])} are called rightly, "
+        f"{_percent(clear)} from {CLEAR_FROM_DB} dB SNR on.{noise}",
+        "",
+        "By true SNR (in the signal's own bandwidth), and how far off the model's own estimate of "
+        "it is on average:"
+        if "snr_error_db_by_snr" in found
+        else "By true SNR, in the signal's own bandwidth:",
+        "",
+        *_table(["SNR (dB)", *columns], [[span, *values] for span, values in rows.items()]),
+        "",
+        "By oversampling, the sample rate over the signal's bandwidth:",
+        "",
+        *_table(
+            list(found["by_oversampling"]),
+            [[_percent(value) for value in found["by_oversampling"].values()]],
+        ),
+        "",
+        f"By class: accuracy from {CLEAR_FROM_DB} dB on, and the SNR from which on at least "
+        f"{100 * _TRUSTED:.0f} % of its frames are called rightly, at every SNR above too (each a "
+        f"mean over labels within {_NEIGHBOURS} dB, as a class has few frames at one label). Votes "
+        "over several frames are right more often.",
+        "",
+        *_table(
+            ["class", f"from {CLEAR_FROM_DB} dB", "trusted from"],
+            [[name, _percent(accuracy[name]), _decibels(trusted[name])] for name in signals],
+        ),
+        "",
+        f"What it confuses most from {CLEAR_FROM_DB} dB on: "
+        f"{_confusions(found[f'confusion_from_{CLEAR_FROM_DB}_db'], test['classes'])}.",
+    ]
+
+
+def trusted_from(test: dict[str, Any]) -> dict[str, int | None]:
+    """By class the lowest SNR label from which on its accuracy stays at 80 % or above; None if it
+    is below that at the highest.
+
+    Accuracy is the mean over the labels within ±2 dB, of as many frames each.
+    """
+    labels = np.array(test["snr_labels"])
+    found: dict[str, int | None] = {}
+    for name, row in test["by_class"].items():
+        accuracy = np.array([np.nan if value is None else value for value in row])
+        lowest = None
+        for label in labels[::-1]:
+            if not np.nanmean(accuracy[np.abs(labels - label) <= _NEIGHBOURS]) >= _TRUSTED:
+                break
+            lowest = int(label)
+        found[name] = lowest
+    return found
+
+
+def _decibels(label: int | None) -> str:
+    return "never" if label is None else f"{label} dB"
+
+
+def _bands(*columns: dict[str, float]) -> list[tuple[Any, ...]]:
+    """Means of ``columns``, values by SNR label, over bands of labels: (band, mean, …)."""
+    labels = [int(label) for label in columns[0]]
+    starts = sorted({label - label % _BAND for label in labels})
+    if len(starts) > 1 and labels[-1] == starts[-1]:
+        starts.pop()  # the highest label alone goes to the band below
+    rows = []
+    for at, start in enumerate(starts):
+        end = starts[at + 1] if at + 1 < len(starts) else np.inf
+        inside = [label for label in labels if start <= label < end]
+        means = (float(np.mean([column[str(k)] for k in inside])) for column in columns)
+        rows.append((f"{inside[0]} to {inside[-1]}", *means))
+    return rows
+
+
+def _from(by_snr: dict[str, float], lowest: int) -> float:
+    """The mean of values by SNR label from ``lowest`` on; of all if none is that high."""
+    chosen = [value for label, value in by_snr.items() if int(label) >= lowest]
+    return float(np.mean(chosen or list(by_snr.values())))
+
+
+def _error_by_snr(test: dict[str, Any]) -> str:
+    if "received" not in test:
+        return ""
+    found = test["received"]
+    above = {label: value for label, value in found["ece_by_snr"].items() if int(label) > 0}
+    told = f" Of frames with a signal: {found['ece']:.4f}"
+    if not above:
+        return told + "."
+    worst = max(above, key=above.__getitem__)
+    chance = found["ece_by_chance_by_snr"][worst]
+    return (
+        f"{told}; at worst {above[worst]:.4f} at one SNR label above 0 dB ({worst} dB), where the "
+        f"number of frames alone would give {chance:.4f}; the mean over those labels is "
+        f"{np.mean(list(above.values())):.4f}, where it would be "
+        f"{np.mean([found['ece_by_chance_by_snr'][label] for label in above]):.4f}."
+    )
+
+
+def _unknown(told: dict[str, Any] | None) -> list[str]:
+    if not told:
+        return []
+    by_class = ", ".join(f"{name} {value:.3f}" for name, value in told["auroc_by_class"].items())
+    return [
+        "## What is none of its classes",
+        "",
+        f"The output `unknown_score` ({told['score']}) is above the threshold "
+        f"{told['threshold']:g} in {_percent(told['false_rejection_on_test'])} of the test frames "
+        f"of its own classes. At SNR labels from {told['from_db']} dB a frame of "
+        f"`{told['data']}`, whose classes no "
+        f"training has seen, scores higher than one of its own with probability "
+        f"{told['auroc']:.3f} ({by_class}).",
+        "",
+    ]
+
+
 def _augmentation(settings: dict[str, Any]) -> str:
     kinds = []
     if settings["rotation"]:
         kinds.append("turned by any angle")
     if settings["conjugation"]:
         kinds.append("conjugated every other time")
+    if settings.get("reversal"):
+        kinds.append("reversed in time every other time")
     if settings["carrier_offset"]:
         kinds.append(f"shifted by up to ±{settings['carrier_offset']:g} of the sample rate")
     if settings["receiver_filter"]:
@@ -105,6 +261,8 @@ def _augmentation(settings: dict[str, Any]) -> str:
             f"low-passed like a narrower receiver in {100 * settings['receiver_filter']:.0f} % "
             "of cases"
         )
+    if settings.get("noise"):
+        kinds.append(f"given more noise in {100 * settings['noise']:.0f} % of cases")
     if not kinds:
         return "Training frames were used as they are."
     return f"Training frames were {', '.join(kinds)}; test frames are as generated."
@@ -123,11 +281,10 @@ def _from_0_db(test: dict[str, Any]) -> float:
     return float(np.trace(table) / table.sum())
 
 
-def _confusions(test: dict[str, Any]) -> str:
-    table = np.array(test["confusion_from_0_db"], float)
-    share = table / table.sum(axis=1, keepdims=True)
+def _confusions(counts: list[list[int]], names: list[str]) -> str:
+    table = np.array(counts, float)
+    share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     np.fill_diagonal(share, 0.0)
-    names = test["classes"]
     worst = np.argsort(share, axis=None)[::-1][:_CONFUSIONS]
     pairs = [np.unravel_index(index, share.shape) for index in worst]
     told = [
