@@ -79,6 +79,21 @@ def open_run(folder: Path) -> tuple[ClassifierModule, dict[str, Any]]:
     ), record
 
 
+def open_trained(path: Path) -> tuple[ClassifierModule, Calibration | None]:
+    """The module of a run's folder, of a checkpoint or of published weights, ready for inference,
+    and its calibration if there is one; raises UserError if it is none of these."""
+    if path.suffix == SUFFIX:
+        return load(path)
+    beside = calibration_of(path)
+    module = open_run(path)[0] if path.is_dir() else load_checkpoint(path)
+    return module, read_calibration(beside) if beside.is_file() else None
+
+
+def calibration_of(path: Path) -> Path:
+    """Where the calibration of a run lies, given its folder or its checkpoint."""
+    return (path if path.is_dir() else path.parent) / "calibration.json"
+
+
 def publish(
     folder: Path, results: Path = RESULTS, checkpoints: Path = CHECKPOINTS
 ) -> dict[str, Any]:

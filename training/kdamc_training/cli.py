@@ -187,6 +187,46 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(do=_run)
 
+    finetune = commands.add_parser(
+        "finetune", help="go on from a trained network with one's own recordings"
+    )
+    finetune.add_argument(
+        "model", metavar="MODEL", type=Path, help="a run's folder, checkpoint or .safetensors file"
+    )
+    finetune.add_argument(
+        "data", metavar="DATA.h5", type=Path, nargs="+", help="from kdamc-train data import"
+    )
+    finetune.add_argument("out", metavar="OUT", type=Path, help="folder of the new run")
+    finetune.add_argument(
+        "--rehearse",
+        type=Path,
+        metavar="FILE.h5",
+        help="frames of what the model knows, given as often as own ones so that it is not "
+        "forgotten",
+    )
+    finetune.add_argument(
+        "--own-classes", action="store_true", help="forget all classes that DATA does not have"
+    )
+    finetune.add_argument(
+        "--trust-snr",
+        action="store_true",
+        help="DATA's SNR labels are over the noise in the whole sampled band: learn from them",
+    )
+    finetune.add_argument("--epochs", type=int, default=10, metavar="N", help="(%(default)s)")
+    finetune.add_argument(
+        "--learning-rate", type=float, default=5e-4, metavar="R", help="(%(default)s)"
+    )
+    finetune.add_argument("--batch-size", type=int, default=64, metavar="N", help="(%(default)s)")
+    finetune.add_argument(
+        "--hold-out",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="of each class's recordings, for calibration and to measure on (%(default)s)",
+    )
+    finetune.add_argument("--seed", type=int, default=0, metavar="S", help="(%(default)s)")
+    finetune.set_defaults(do=_finetune)
+
     report = commands.add_parser("report", help="write docs/results.md from the records")
     report.add_argument(
         "--check", action="store_true", help="write nothing; fail if it is not what they give"
@@ -207,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="turn a checkpoint into an ONNX model")
     export.add_argument(
-        "checkpoint", metavar="CKPT", type=Path, help="of a run, or a published .safetensors file"
+        "checkpoint", metavar="CKPT", type=Path, help="of a run, its folder, or a .safetensors file"
     )
     export.add_argument("out", metavar="OUT.onnx", type=Path)
     export.add_argument(
@@ -540,6 +580,42 @@ def _run(options: argparse.Namespace) -> None:
         )
 
 
+def _finetune(options: argparse.Namespace) -> None:
+    from .finetune import Settings, finetune
+
+    found = finetune(
+        options.model,
+        options.data,
+        options.out,
+        options.command_line,
+        Settings(
+            epochs=options.epochs,
+            learning_rate=options.learning_rate,
+            batch_size=options.batch_size,
+            hold_out=options.hold_out,
+            own_classes=options.own_classes,
+            trust_snr=options.trust_snr,
+            seed=options.seed,
+        ),
+        options.rehearse,
+    )
+    for name, told in found["before_and_after"].items():
+        before, after = told["before"]["overall"], told["after"]["overall"]
+        print(
+            f"{name}: {100 * before:.1f} % before, {100 * after:.1f} % after, of "
+            f"{told['after']['frames']} frames held out"
+        )
+    if found["classes_added"]:
+        print(f"new: {', '.join(found['classes_added'])}")
+    if alone := found["classes_not_held_out"]:
+        print(f"not measured, as they are in one recording only: {', '.join(alone)}")
+    if not options.rehearse and not options.own_classes:
+        print("without --rehearse nothing shows whether the other classes are still known")
+    if found["snr_trained"] is False:
+        print("snr_db was not trained, as no frame tells its SNR: it may be off now")
+    print(options.out / found["model"])
+
+
 def _report(options: argparse.Namespace) -> None:
     from . import report
 
@@ -573,29 +649,17 @@ def _checkpoint(options: argparse.Namespace) -> None:
         print(f"{folder}: {weights['bytes']} bytes, SHA-256 {weights['sha256']}, {place}")
 
 
-def _module_of(checkpoint: Path) -> tuple[Any, Any]:
-    """The module of a run's checkpoint or of published weights, and its calibration if any."""
-    if checkpoint.suffix == ".safetensors":
-        from .checkpoints import load
-
-        return load(checkpoint)
-    from .calibration import read_calibration
-    from .export import load_checkpoint
-
-    beside = checkpoint.with_name("calibration.json")
-    return load_checkpoint(checkpoint), read_calibration(beside) if beside.is_file() else None
-
-
 def _export(options: argparse.Namespace) -> None:
+    from .checkpoints import calibration_of, open_trained
     from .export import export
 
-    beside = options.checkpoint.with_name("calibration.json")
+    beside = calibration_of(options.checkpoint)
     published = options.checkpoint.suffix == ".safetensors"
     if not (published or options.uncalibrated or beside.is_file()):
         raise UserError(
             f"{beside} does not exist: a run writes it; --uncalibrated exports without it"
         )
-    module, calibration = _module_of(options.checkpoint)
+    module, calibration = open_trained(options.checkpoint)
     export(module, options.out, calibration)
     print(options.out)
 
@@ -636,9 +700,10 @@ def _quantize(options: argparse.Namespace) -> None:
 
 
 def _litmus(options: argparse.Namespace) -> int:
+    from .checkpoints import open_trained
     from .litmus import litmus
 
-    module, _ = _module_of(options.checkpoint)
+    module, _ = open_trained(options.checkpoint)
     pairs = litmus(module, options.data, options.frames, options.model)
     print(f"{options.checkpoint}: {pairs[0].frames} frames of {options.data}, largest difference")
     for pair in pairs:
