@@ -138,10 +138,10 @@ def _received(test: dict[str, Any]) -> list[str]:
         f"Single frames with a signal in them: {_percent(found['overall'])} are called rightly, "
         f"{_percent(clear)} from {CLEAR_FROM_DB} dB SNR on.{noise}",
         "",
-        "By true SNR (in the signal's own bandwidth), and how far off the model's own estimate of "
-        "it is on average:"
+        "By true SNR (over the noise in the whole sampled band), and how far off the model's own "
+        "estimate of it is on average:"
         if "snr_error_db_by_snr" in found
-        else "By true SNR, in the signal's own bandwidth:",
+        else "By true SNR, over the noise in the whole sampled band:",
         "",
         *_table(["SNR (dB)", *columns], [[span, *values] for span, values in rows.items()]),
         "",
