@@ -566,6 +566,7 @@ class LoudFrames(gr.sync_block):
                         label="loud", confidence=1.0, entropy=0.0, snr_db=None, model="m",
                         sample_start=self.nitems_read(0) + 100 * index, sample_count=100,
                         frames_used=1, frames_gated=0, frames_dropped=0,
+                        symbol_rate_hz=None, bandwidth_hz=None,
                     )
                 )  # fmt: skip
         return 100 * n
