@@ -27,6 +27,9 @@ from .teacher_cache import TeacherCache
 _CUTOFFS = (0.1, 0.5)
 _TRANSITION = 0.04
 
+_DRIVES = (0.25, 2.5)
+"""Of a limiter whose output saturates at 1 over the drive, with frames of RMS 1."""
+
 _LOWEST_SNR = -10.0
 """Where the live set begins, dB: no frame is given so much noise that it falls below."""
 
@@ -96,6 +99,24 @@ def add_noise(
     noisy = iq + (more / 2.0).sqrt()[:, None, None] * noise
     rms = noisy.square().sum(dim=1).mean(dim=1).sqrt()
     return noisy / rms.clamp_min(1e-12)[:, None, None], snr_db - drop
+
+
+def limit(iq: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """Limit the envelope of a ``share`` of frames ``(n, 2, L)`` of RMS 1; RMS stays 1.
+
+    As of an amplifier near saturation or a fast automatic gain: ``x / sqrt(1 + |g x|^2)``, each
+    chosen frame with a drive ``g`` of its own, log-uniform. Noise that is there before makes the
+    envelope's way through zero a way around it, with signals that should have no quadrature.
+    """
+    n, device = len(iq), iq.device
+    low, high = _DRIVES
+    drive = low * (high / low) ** torch.rand(n, 1, 1, generator=generator, device=device)
+    chosen = torch.rand(n, 1, 1, generator=generator, device=device) < share
+    drive = torch.where(chosen, drive, torch.zeros_like(drive))
+    power = iq.square().sum(dim=1, keepdim=True)
+    limited = iq * (1.0 + drive.square() * power).rsqrt()
+    rms = limited.square().sum(dim=1, keepdim=True).mean(dim=2, keepdim=True).sqrt()
+    return limited / rms.clamp_min(1e-12)
 
 
 def mirror_images(classes: Sequence[str]) -> Tensor:
@@ -209,6 +230,8 @@ class ClassifierModule(lightning.LightningModule):
         original = iq
         own = dict(self.hparams.augment)
         share = own.pop("noise", 0.0)
+        if (limited := own.pop("limiting", 0.0)) > 0.0:
+            iq = limit(iq, generator, limited)
         iq, mirrored = augment(iq, generator, **own)
         true_snr = self._known("true_snr", position, share > 0.0)
         if share > 0.0:

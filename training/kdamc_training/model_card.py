@@ -261,6 +261,11 @@ def _augmentation(settings: dict[str, Any]) -> str:
             f"low-passed like a narrower receiver in {100 * settings['receiver_filter']:.0f} % "
             "of cases"
         )
+    if settings.get("limiting"):
+        kinds.append(
+            f"limited in amplitude, as by a fast automatic gain, in "
+            f"{100 * settings['limiting']:.0f} % of cases"
+        )
     if settings.get("noise"):
         kinds.append(f"given more noise in {100 * settings['noise']:.0f} % of cases")
     if not kinds:

@@ -375,9 +375,9 @@ def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
 
 
 def _augment_settings(augment: AugmentSection) -> dict[str, Any]:
-    """As in folders of runs that were before frames could be reversed, or given noise."""
+    """As in folders of runs that were before frames could be reversed, limited, or given noise."""
     settings = dataclasses.asdict(augment)
-    for key in ("reversal", "noise"):
+    for key in ("reversal", "limiting", "noise"):
         if not settings[key]:
             del settings[key]
     return settings

@@ -74,6 +74,7 @@ def record(snr_db: bool) -> dict:
                 "carrier_offset": 0.0,
                 "receiver_filter": 0.0,
                 "reversal": True,
+                "limiting": 0.2,
                 "noise": 0.25,
             }
         },
@@ -97,7 +98,8 @@ def test_a_radio_user_reads_what_matters():
     assert "| B | 100.0 % | 6 dB |" in card
     assert "What it confuses most from 10 dB on: A called B (50.0 %)." in card
     assert (
-        "turned by any angle, reversed in time every other time, given more noise in 25 %" in card
+        "turned by any angle, reversed in time every other time, limited in amplitude, as by a "
+        "fast automatic gain, in 20 % of cases, given more noise in 25 %" in card
     )
     assert "nothing was received from the air, and no genuine RadioML frame" in card
     assert "| 2.5 to 4 |" in card

@@ -18,7 +18,7 @@ from kdamc_training import evaluate, export, recipe, training
 from kdamc_training.calibration import Calibration
 from kdamc_training.datasets.dataset_file import DataSetFile, training_split
 from kdamc_training.errors import UserError
-from kdamc_training.lightning_module import add_noise, augment, mirror_images
+from kdamc_training.lightning_module import add_noise, augment, limit, mirror_images
 from kdamc_training.networks import registry as networks
 from kdamc_training.onnx_models import open_model
 from kdamc_training.training_data import EpochSampler, Frames, Part, thinned
@@ -95,6 +95,21 @@ def test_noise_lowers_the_snr_by_what_is_told():
     torch.testing.assert_close(after.square().sum(dim=1).mean(dim=1), torch.ones(n))
     assert 0.2 < (told == snr).float().mean() < 0.4
     assert told[::2].min() < -8 and told[::2].max() == 20 and (told >= -10).all()
+
+
+def test_limiting_makes_envelopes_flatter_and_keeps_phases():
+    frames = noise(400, 256)
+    after = limit(frames, torch.Generator().manual_seed(3), 0.5)
+    before, limited = (torch.complex(x[:, 0], x[:, 1]) for x in (frames, after))
+    torch.testing.assert_close(limited.angle(), before.angle(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(limited.abs().square().mean(dim=1), torch.ones(400))
+    changed = (after - frames).abs().amax(dim=(1, 2)) > 1e-4
+    assert 160 < changed.sum() < 240
+    peak = limited.abs().amax(dim=1) / before.abs().amax(dim=1)
+    assert (peak[changed] < 1).all() and peak.min() < 0.6
+    # It stays monotonic: what was larger is larger.
+    order = before[changed].abs().argsort(dim=1)
+    assert (limited[changed].abs().gather(1, order).diff(dim=1) > -1e-5).all()
 
 
 def test_noise_is_given_where_the_snr_is_known_only():
