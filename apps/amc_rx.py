@@ -319,12 +319,6 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{source.name}: nothing to classify in {args.duration:g} s")
     check_outputs(args, source)
     gate_db = args.gate_db
-    if gate_db is None:
-        gate_db = (
-            look_for_gate(source, front_end, model.input_size)
-            if source.is_repeatable and not args.scan and not follows(args)
-            else OPEN_DB
-        )
     mode = "live" if args.throttle or source.is_live else "offline"
     threshold = -1.0 if args.unknown_threshold is None else args.unknown_threshold
 
@@ -382,6 +376,11 @@ def run(args: argparse.Namespace) -> int:
             **explicit,
         )
 
+    if gate_db is None:
+        gate_db = OPEN_DB
+        if source.is_repeatable and not args.scan:
+            follower = make_follower(segments[0]) if follows(args) else None
+            gate_db = look_for_gate(source, front_end, model.input_size, follower)
     reports, taps, refresh = open_reports(args, source, model.name, front_end)
     summary = Summary(source.name, model.name, source.segments[0].sample_rate, gate_db)
     receiver = Receiver(

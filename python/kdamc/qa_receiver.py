@@ -380,6 +380,17 @@ class TestGate(gr_unittest.TestCase):
         ):
             assert gate.gate_from_powers(powers) == gate.OPEN_DB
 
+    def test_noise_of_two_levels_under_a_signal(self):
+        rng = np.random.default_rng(1)
+        powers = np.concatenate([rng.normal(level, 0.5, 300) for level in (-60, -45, -30)])
+        kurtosis = np.repeat([2.0, 2.0, 1.3], 300)
+        assert -43.5 < gate.gate_over_noise(powers, kurtosis) < -33
+        # A weaker signal is no noise, nor is what lies above it.
+        kurtosis = np.repeat([2.0, 1.4, 2.0], 300)
+        assert -58.5 < gate.gate_over_noise(powers, kurtosis) < -46
+        assert gate.gate_over_noise(powers, np.repeat([1.3, 2.0, 2.0], 300)) == gate.OPEN_DB
+        assert gate.gate_over_noise(np.array([]), np.array([])) == gate.OPEN_DB
+
     def test_simulated_radio(self):
         plan = plan_front_end(200e3)
         packets = SimulatedSource("BPSK:.2,noise:.2", 200e3, 15)

@@ -29,6 +29,8 @@ _MIN_SHARE = 0.01
 #: The gate lies this far above nearly all of the noise.
 _MARGIN_DB = 3.0
 _BIN_DB = 0.25
+#: Mean fourth power over squared mean power of a frame: 2 of complex Gaussian noise.
+_NOISE_KURTOSIS = (1.8, 2.2)
 #: No more of a source than this is looked at, samples of the front end's output.
 _MAX_LOOK = 1 << 25
 #: And no more than this of a source that has no end, seconds.
@@ -62,28 +64,55 @@ def gate_from_powers(powers_db: np.ndarray) -> float:
     return float(min(cut, np.percentile(low, 95) + _MARGIN_DB))
 
 
-def look_for_gate(source: Source, plan: FrontEndPlan, frame: int) -> float:
+def gate_over_noise(powers_db: np.ndarray, kurtosis: np.ndarray) -> float:
+    """The highest gate, dBFS, under which all heaps of frame powers look like Gaussian noise.
+
+    A receiver with automatic gain makes noise of several levels. ``kurtosis`` is each frame's mean
+    fourth power over the square of its mean power.
+    """
+    gate_db = OPEN_DB
+    while True:
+        higher = gate_from_powers(powers_db[powers_db >= gate_db])
+        between = kurtosis[(powers_db >= gate_db) & (powers_db < higher)]
+        if not len(between) or not _NOISE_KURTOSIS[0] < np.median(between) < _NOISE_KURTOSIS[1]:
+            return gate_db
+        gate_db = higher
+
+
+def look_for_gate(
+    source: Source, plan: FrontEndPlan, frame: int, follower: gr.basic_block | None = None
+) -> float:
     """Read the first segment of a source, behind the front end, and return the gate in dBFS.
 
-    ``frame`` is the number of samples whose mean power decides together.
+    ``frame`` is the number of samples whose mean power decides together. Behind a ``follower``,
+    which may hand on one signal after another, what is left out must also look like noise: a signal
+    that is weaker than another does not.
     """
     segment = source.segments[0]
     if segment.count is None:
         count = round(_ENDLESS_LOOK_S * plan.output_rate)
     else:
         count = plan.output_count(segment.count)
-    frames = min(count, _MAX_LOOK) // frame
-    if frames == 0:
+    if min(count, _MAX_LOOK) < frame:
         return OPEN_DB
     graph = gr.top_block("first look")
-    power = blocks.complex_to_mag_squared()
-    total = blocks.integrate_ff(frame)
-    sink = blocks.vector_sink_f(1, frames)
-    graph.connect(source.connect(graph, segment), FrontEnd(plan), power, total)
-    graph.connect(total, blocks.head(gr.sizeof_float, frames), sink)
+    parts = [source.connect(graph, segment), FrontEnd(plan)]
+    parts.append(blocks.head(gr.sizeof_gr_complex, min(count, _MAX_LOOK)))
+    if follower is not None:
+        parts.append(follower)
+    power, square = blocks.complex_to_mag_squared(), blocks.multiply_ff()
+    graph.connect(*parts, power)
+    sinks = []
+    for stage in (power, square):
+        sinks.append(blocks.vector_sink_f())
+        graph.connect(stage, blocks.integrate_ff(frame), sinks[-1])
+    for port in (0, 1):
+        graph.connect(power, (square, port))
     graph.run()
-    powers = np.asarray(sink.data(), dtype=np.float64) / frame
-    with np.errstate(divide="ignore"):
-        gate_db = gate_from_powers(10 * np.log10(powers))
+    powers, squares = (np.asarray(sink.data(), dtype=np.float64) / frame for sink in sinks)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        levels = 10 * np.log10(powers)
+        kurtosis = squares / powers**2
+    gate_db = gate_from_powers(levels) if follower is None else gate_over_noise(levels, kurtosis)
     log.info("first look: %d frames, gate at %.1f dBFS", len(powers), gate_db)
     return gate_db
