@@ -434,8 +434,9 @@ def test_zmq(sim):
             found = {}
             while set(found) != {"kdamc.decision", "kdamc.stats", "kdamc.summary"}:
                 topic, payload = subscriber.recv_multipart()
+                complete = len(found) == 1 and topic.decode() not in found
                 found[topic.decode()] = json.loads(payload)
-                if len(found) == 2:
+                if complete:
                     process.send_signal(signal.SIGINT)
         printed, errors = process.communicate(timeout=PATIENCE)
         assert (process.returncode, printed, errors) == (0, "", "")
