@@ -304,7 +304,11 @@ def _left_out_scores(data: DataSection, module: Any, parts: Parts) -> dict[str, 
     others = dataclasses.replace(parts.test, chosen=everything, classes=()).only(data.without)
     return {
         kind: unknown.measure(
-            module, unknown.fit(kind, module, parts.training), parts.test, others, _UNKNOWN_FROM_DB
+            module,
+            unknown.fit(kind, module, parts.training, _UNKNOWN_FROM_DB),
+            parts.test,
+            others,
+            _UNKNOWN_FROM_DB,
         )
         for kind in unknown.KINDS
     }
@@ -480,7 +484,7 @@ def _unknown_output(
     asked = recipe.publish.unknown
     if asked is None:
         return None, {}
-    score = unknown.fit(asked.score, module, parts.training)
+    score = unknown.fit(asked.score, module, parts.training, asked.from_db)
 
     def all_of(path: Path) -> Part:
         with DataSetFile(path) as file:

@@ -73,8 +73,13 @@ def pooled(shown: Outputs) -> Tensor:
     return shown.features[-1].mean(dim=1)
 
 
-def fit(kind: str, module: ClassifierModule, part: Part) -> UnknownScore:
+def fit(
+    kind: str, module: ClassifierModule, part: Part, from_db: int | None = None
+) -> UnknownScore:
     """The score ``kind`` for a trained module, fitted on frames that it was trained on.
+
+    With ``from_db`` on those with SNR labels from there on: features of frames that are noise for
+    the most part vary by what noise does, which hides what is strange in others.
 
     Raises UserError for an unknown kind, and for features that a network does not show.
     """
@@ -84,6 +89,8 @@ def fit(kind: str, module: ClassifierModule, part: Part) -> UnknownScore:
         return Energy()
     from sklearn.covariance import ledoit_wolf
 
+    if from_db is not None:
+        part = _from(part, from_db)
     step = -(-len(part) // _MOST_FRAMES)
     some = Part(part.path, part.chosen[::step], part.classes)
     features = _of_frames(module, some, pooled)

@@ -73,6 +73,21 @@ def test_fit_is_the_textbook_distance(toy_file):
     np.testing.assert_allclose(found, distance / features.shape[1], rtol=2e-2, atol=1e-3)
 
 
+def test_fit_from_an_snr_on_sees_no_frame_below_it(toy_file):
+    part = Part(toy_file, np.arange(0, 2880, 2))
+    module = module_of(part.class_names())
+    labels = part.labels()[1]
+    from_db = int(np.median(labels))
+    assert labels.min() < from_db
+    above = Part(toy_file, part.chosen[labels >= from_db])
+    scores = [
+        unknown.scores_of(module, unknown.fit("mahalanobis", module, *of), part)
+        for of in ((part, from_db), (above,), (part,))
+    ]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert not np.allclose(scores[0], scores[2])
+
+
 def test_auroc_counts_pairs():
     assert unknown.auroc(np.array([0.0, 1.0]), np.array([2.0, 0.5])) == 0.75
     assert unknown.auroc(np.array([1.0]), np.array([1.0])) == 0.5
