@@ -119,7 +119,10 @@ def build_parser() -> Parser:
     )
     model = parser.add_argument_group("model")
     model.add_argument(
-        "--model", metavar="NAME|FILE", default="", help="ONNX model, by name or file"
+        "--model",
+        metavar="NAME|FILE",
+        default="",
+        help="ONNX model, by name or file (default: the one that --list-models says)",
     )
     model.add_argument(
         "--list-models", action="store_true", help="list what --model knows, and end"
@@ -217,15 +220,17 @@ def build_parser() -> Parser:
 
 def list_models() -> None:
     """Print name, frame length and classes of every installed model."""
-    from gnuradio.kdamc.model import installed_models, open_model
+    from gnuradio.kdamc.model import default_model, installed_models, open_model
 
+    default = default_model()
     for name, path in installed_models().items():
         try:
             model = open_model(path)
         except ModelError as error:
             print(f"{name}: not usable: {error}")
             continue
-        print(f"{name}: {model.input_size} samples, {', '.join(model.classes)}")
+        mark = " (default)" if name == default else ""
+        print(f"{name}{mark}: {model.input_size} samples, {', '.join(model.classes)}")
 
 
 def third_party_settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -163,7 +163,11 @@ def test_third_party_model(folder, tmp_path):
 
 def test_list_models():
     done = amc_rx("--list-models")
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines if "(default)" in line] == ["live (default)"]
+    assert "live (default): 1024 samples, noise, carrier, OOK" in done.stdout
+    assert "rml2016_10a_plain: 128 samples, 8PSK" in done.stdout
 
 
 @pytest.fixture
