@@ -25,7 +25,7 @@ POINTS = {
     "BPSK": np.array([-1, 1], complex),
     "QPSK": np.exp(1j * np.pi * (np.arange(4) / 2 + 0.25)),
     "8PSK": np.exp(1j * np.pi * np.arange(8) / 4),
-    "QAM16": np.array([i + 1j * q for i in (-3, -1, 1, 3) for q in (-3, -1, 1, 3)]) / 10**0.5,
+    "16QAM": np.array([i + 1j * q for i in (-3, -1, 1, 3) for q in (-3, -1, 1, 3)]) / 10**0.5,
 }
 ROLL_OFF = 0.35
 _SPAN = 12  # symbols on either side of a pulse's middle
@@ -94,10 +94,10 @@ def waveform(signal: BandSignal, count: int, rng: np.random.Generator) -> np.nda
     width = signal.bandwidth_hz
     if signal.label in POINTS:
         x = linear(signal.label, symbols, rng)
-    elif signal.label == "GFSK":
+    elif signal.label == "GMSK":
         x = frequency_shift(symbols, 0.5, 0.35, rng)
-    elif signal.label == "CPFSK":
-        x = frequency_shift(symbols, 0.5, None, rng)
+    elif signal.label == "2FSK":
+        x = frequency_shift(symbols, 1.0, None, rng)
     elif signal.label == "AM-DSB":
         x = 1 + 0.7 * voice(symbols * _OVERSAMPLING, width / 2, rate, rng)
     elif signal.label == "WBFM":
@@ -139,12 +139,12 @@ def eight_signals(seconds: float = 20.0) -> list[BandSignal]:
     return [
         BandSignal("QPSK", -800e3, wide, 50e3, 18.0, whole),
         BandSignal("BPSK", -800e3 + 1.5 * wide, wide, 50e3, 12.0, bursts(2, 6, 9, 15)),
-        BandSignal("GFSK", -420e3, 60e3, 40e3, 20.0, bursts(1, 1.6, 4, 4.5, 8, 12, 17, 19)),
-        BandSignal("QAM16", -150e3, 100e3 * (1 + ROLL_OFF), 100e3, 25.0, bursts(3, 18)),
+        BandSignal("GMSK", -420e3, 60e3, 40e3, 20.0, bursts(1, 1.6, 4, 4.5, 8, 12, 17, 19)),
+        BandSignal("16QAM", -150e3, 100e3 * (1 + ROLL_OFF), 100e3, 25.0, bursts(3, 18)),
         BandSignal("8PSK", 130e3, 30e3 * (1 + ROLL_OFF), 30e3, 22.0, bursts(5, 11, 13, 19.5)),
         BandSignal("BPSK", 300e3, 20e3 * (1 + ROLL_OFF), 20e3, 5.0, whole),
         BandSignal("QPSK", 520e3, 80e3 * (1 + ROLL_OFF), 80e3, 10.0, bursts(0.5, 2.5, 7, 16)),
-        BandSignal("CPFSK", 800e3, 45e3, 30e3, 15.0, bursts(6, 8, 10, 14)),
+        BandSignal("2FSK", 800e3, 60e3, 30e3, 15.0, bursts(6, 8, 10, 14)),
     ]
 
 

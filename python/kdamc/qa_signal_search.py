@@ -172,6 +172,21 @@ class SymbolRate(unittest.TestCase):
             self.assertIsNotNone(found)
             self.assertAlmostEqual(found / rate, 1.0, delta=1e-3)
 
+    def test_tones_far_apart_do_not_double_it(self):
+        """Frequency shift keying, filtered to the bandwidth by Carson's rule."""
+        rng = np.random.default_rng(4)
+        rate, oversampling = 1200.0, 16
+        steps = np.repeat(rng.choice([-1.0, 1.0], 8000), oversampling)
+        for index in (0.8, 1.0, 1.5, 2.0):
+            x = np.exp(1j * np.pi * index / oversampling * np.cumsum(steps))
+            spectrum = np.fft.fft(x)
+            hertz = np.fft.fftfreq(len(x), 1 / (oversampling * rate))
+            bandwidth = (1 + index) * rate
+            spectrum[np.abs(hertz) > 0.5 * bandwidth] = 0
+            x = np.fft.ifft(spectrum) + 0.05 * rng.standard_normal((len(x), 2)) @ [1, 1j]
+            found = estimate_symbol_rate(x, oversampling * rate, bandwidth)
+            self.assertAlmostEqual(found / rate, 1.0, delta=1e-3)
+
     def test_noise_and_carriers_have_none(self):
         rng = np.random.default_rng(3)
         for _ in range(20):

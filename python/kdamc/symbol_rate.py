@@ -23,6 +23,13 @@ _PROMINENCE_DB = 16.0
 _MAX_SAMPLES = 1 << 17
 _MIN_SAMPLES = 256
 _MEDIANS = 16
+#: Tones that lie a symbol rate or more apart give lines at its multiples, of which the lowest
+#: counts, also where it lies below the range in which a line is looked for.
+_HARMONICS, _LOWEST_FUNDAMENTAL = 4, 0.15
+#: How far it must stand out: in noise, nine bins do so once in ten thousand times.
+_FUNDAMENTAL_DB = 12.0
+#: Bins on each side of a place that tell whether there is a line.
+_AROUND = 150
 
 
 def estimate_symbol_rate(
@@ -54,8 +61,26 @@ def estimate_symbol_rate(
     best = int(ratio.argmax())
     if ratio[best] < 10 ** (_PROMINENCE_DB / 10):
         return None
-    # The top of a parabola through the logarithms of the line and its neighbours.
-    left, top, right = np.log(np.maximum(power[first + best - 1 : first + best + 2], 1e-300))
+    line = _top(power, first + best)
+    for part in range(_HARMONICS, 1, -1):
+        below = round(line / part)
+        if below * hertz_per_bin < _LOWEST_FUNDAMENTAL * bandwidth_hz:
+            continue
+        if _stands_out(power, below):
+            near = slice(below - 1, below + 2)
+            return float(_top(power, below - 1 + int(power[near].argmax())) * hertz_per_bin)
+    return float(line * hertz_per_bin)
+
+
+def _top(power: np.ndarray, at: int) -> float:
+    """The bin of the top of a parabola through the logarithms of a line and its neighbours."""
+    left, top, right = np.log(np.maximum(power[at - 1 : at + 2], 1e-300))
     bend = left - 2 * top + right
-    offset = 0.0 if bend >= 0 else 0.5 * (left - right) / bend
-    return float((first + best + offset) * hertz_per_bin)
+    return at + (0.0 if bend >= 0 else 0.5 * (left - right) / bend)
+
+
+def _stands_out(power: np.ndarray, at: int) -> bool:
+    """Whether there is a line at a bin, or beside it."""
+    around = power[max(1, at - _AROUND) : at + _AROUND + 1]
+    line = power[max(1, at - 1) : at + 2].max()
+    return bool(line > 10 ** (_FUNDAMENTAL_DB / 10) * np.median(around))
