@@ -253,10 +253,11 @@ def follows(args: argparse.Namespace) -> bool:
 
 def plan(args: argparse.Namespace, source: Source, model: Any) -> FrontEndPlan:
     """The front end that the source needs for the model."""
-    wanted = args.samples_per_symbol
-    if wanted is None and model.samples_per_symbol is not None:
-        low, high = model.samples_per_symbol
-        wanted = math.sqrt(low * high)
+    from gnuradio.kdamc.signal_tap import WantedRate
+
+    wanted, info = args.samples_per_symbol, model.info
+    if wanted is None and (info.oversampling or info.samples_per_symbol):
+        wanted = WantedRate.of(info).per_symbol()
     return plan_front_end(
         source.segments[0].sample_rate,
         source.is_complex,

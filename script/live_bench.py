@@ -28,6 +28,7 @@ from gnuradio.kdamc.receiver.receive import Receiver
 from gnuradio.kdamc.receiver.records import Summary
 from gnuradio.kdamc.receiver.segments import Segment, limit_duration
 from gnuradio.kdamc.receiver.sources.hardware import OsmosdrRadio, RadioSettings
+from gnuradio.kdamc.signal_tap import WantedRate
 
 TOP = Path(__file__).resolve().parents[1]
 TESTS = TOP / "apps" / "tests"
@@ -132,8 +133,7 @@ def receive(port: int, rate: float, seconds: float, counts: bool) -> dict[str, A
     """Classify in this process; what was lost on the way."""
     radio = open_radio(port, rate)
     model = kdamc.open_model("")
-    low, high = model.samples_per_symbol
-    plan = plan_front_end(rate, True, 0.0, SYMBOL_RATE, (low * high) ** 0.5)
+    plan = plan_front_end(rate, True, 0.0, SYMBOL_RATE, WantedRate.of(model.info).per_symbol())
     summary = Summary(radio.name, model.name, rate, -200.0)
     taps = [CounterTap()] if counts else []
 
@@ -166,15 +166,15 @@ def in_a_process(*arguments: object) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def application(seconds: float) -> dict[str, Any]:
-    """amc_rx as its users run it: CPU, what it says at its end, and what the server counted."""
+def application(seconds: float, *front_end: object) -> dict[str, Any]:
+    """amc_rx with these options: CPU, what it says at its end, and what the server counted."""
     with tempfile.TemporaryDirectory() as folder, server("signal") as (port, counters):
         path = Path(folder) / "out.jsonl"
         process = subprocess.Popen(
             [
                 sys.executable, TOP / "apps" / "amc_rx.py", "--osmosdr",
                 f"rtl_tcp=127.0.0.1:{port}", "--freq", str(FREQ), "--samp-rate", str(RATE),
-                "--symbol-rate", str(SYMBOL_RATE), "--quiet", "--json", path,
+                *map(str, front_end), "--quiet", "--json", path,
             ]
         )  # fmt: skip
         while not path.exists() or '"decision"' not in path.read_text(encoding="utf-8"):
@@ -214,10 +214,17 @@ def highest_rate() -> float:
     return best
 
 
+def _lost(run: dict[str, Any]) -> int:
+    """Samples and frames that a run of the application lost anywhere."""
+    summary = run["summary"]
+    return run["server"]["dropped_samples"] + summary["dropped"] + summary["samples_lost"]
+
+
 def measure(minutes: float) -> dict[str, Any]:
     """All figures; takes about ``minutes`` and two more."""
     seconds = 60 * minutes
-    run = application(seconds)
+    run = application(seconds, "--symbol-rate", SYMBOL_RATE)
+    following = application(min(seconds, 30.0))
     null = null_share(min(seconds, 30.0))
     with server("counter") as (port, counters):
         counted = in_a_process("receive", port, RATE, seconds, "count")
@@ -225,13 +232,12 @@ def measure(minutes: float) -> dict[str, Any]:
     return {
         "rtl_tcp_rate": RATE,
         "rtl_tcp_minutes": minutes,
+        "rtl_tcp_model": summary["model"],
         "rtl_tcp_cpu_share": run["cpu"] - null,
         "rtl_tcp_cpu_all": run["cpu"],
         "rtl_tcp_cpu_null_sink": null,
-        "rtl_tcp_drops": run["server"]["dropped_samples"]
-        + counters["dropped_samples"]
-        + summary["dropped"]
-        + summary["samples_lost"],
+        "rtl_tcp_cpu_share_following": following["cpu"] - null,
+        "rtl_tcp_drops": counters["dropped_samples"] + _lost(run) + _lost(following),
         "rtl_tcp_samples": summary["samples_received"],
         "rtl_tcp_decisions": summary["decisions"],
         "rtl_tcp_counted": counted["counted"],

@@ -19,12 +19,18 @@ from .engine import Engine
 from .guard import Guarded, guarded_work
 from .kdamc_python import Extractor
 from .signal_search import Track
-from .signal_tap import SETTLE_ROWS, Aim, Band, SignalTap, WantedRate, extractor_for
+from .signal_tap import (
+    BANDWIDTH_SHARE,
+    SETTLE_ROWS,
+    Aim,
+    Band,
+    SignalTap,
+    WantedRate,
+    extractor_for,
+)
 
 #: A signal is left for another one that is so much stronger.
 _STRONGER_DB = 6.0
-#: Bandwidth of a signal of which only the symbol rate is known.
-_BANDWIDTH_SHARE = 1.2
 #: Samples that are worked off in a call: what they become has to wait for room behind the block.
 _MOST_SAMPLES = 1 << 15
 
@@ -181,7 +187,7 @@ class signal_front_end(Guarded, gr.basic_block):
         """Nothing is looked for."""
         tags = None
         if self._fixed is None and len(samples):
-            bandwidth_hz = _BANDWIDTH_SHARE * self._symbol_rate
+            bandwidth_hz = BANDWIDTH_SHARE * self._symbol_rate
             rate = self._wanted.hertz(bandwidth_hz, self._symbol_rate)
             aim = Aim(self._tune, bandwidth_hz, rate)
             self._fixed = extractor_for(self._segment.sample_rate, aim)

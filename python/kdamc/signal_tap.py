@@ -28,6 +28,8 @@ _PASS, _SLOPE = 1.25, 0.25
 _LOOK_RATE = 2.5 * HIGHEST_SHARE
 #: Symbols a second over bandwidth, where a signal shows no symbols.
 _ASSUMED_SHARE = 0.85
+#: Bandwidth over the symbol rate of a signal of which only the latter is known.
+BANDWIDTH_SHARE = 1.2
 #: What a network is given that does not say what it wants.
 _SAMPLES_PER_SYMBOL = 8.0
 #: Output rates end at this many times the band's.
@@ -59,6 +61,10 @@ class WantedRate:
         if self.oversampling is not None:
             return self.oversampling * bandwidth_hz
         return self.samples_per_symbol * (symbol_rate_hz or _ASSUMED_SHARE * bandwidth_hz)
+
+    def per_symbol(self) -> float:
+        """Samples a symbol, of a signal of which only the symbol rate is known."""
+        return self.hertz(BANDWIDTH_SHARE, 1.0)
 
 
 class SampleRing:
