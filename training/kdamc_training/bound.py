@@ -37,6 +37,9 @@ The record of ``kdamc-train bound`` (``training/results/bound/``) holds, besides
   what chance alone gives: the mean over ``_REDRAWS`` draws of right and wrong by the posteriors;
 - ``grids``: for each class and Es/N0 the points on one period ``first``, the ``largest`` number
   after halving, and ``computed``: the mean number of points computed for a frame.
+
+Records of networks that were measured on frames with exact posteriors have ``bound`` under
+``test``; see ``compare``.
 """
 
 from __future__ import annotations
@@ -297,6 +300,55 @@ def record(
         **surroundings(),
         "git_rev": revision,
     }
+
+
+def compare(
+    logits: np.ndarray, log_posterior: np.ndarray, labels: np.ndarray, snr: np.ndarray
+) -> dict[str, Any]:
+    """How far a network stays behind the exact classifier on the same frames.
+
+    ``logits (n, classes)`` of the network at its temperature, ``log_posterior (n, classes)`` exact,
+    ``labels (n)`` class indices, ``snr (n)`` Es/N0 in dB. Back come ``overall`` and ``by_snr``,
+    each with, in shares of the frames:
+
+    - ``accuracy`` of the exact classifier and how it compares with its own estimate:
+      ``mean_maximum_posterior``, ``difference_in_standard_errors``, ``ece`` and ``ece_if_true``, as
+      in the record above;
+    - ``gap``: its accuracy less the network's, paired by frame; chance can make it negative;
+    - ``expected_gap``: what the frames' posteriors say that it is in the mean over what was sent,
+      the posterior of the likeliest class less that of the one called: never negative, and with
+      much less chance in it;
+    - ``gap_standard_error`` and ``expected_gap_standard_error`` (0 where all frames agree);
+    - ``divergence``: the mean Kullback-Leibler divergence of the network's posterior from the exact
+      one, in nats.
+    """
+    exact, own = log_softmax(log_posterior), log_softmax(logits)
+
+    def part(chosen: np.ndarray) -> dict[str, float | None]:
+        p, each = np.exp(exact[chosen]), np.arange(int(chosen.sum()))
+        best, called = p.argmax(axis=1), own[chosen].argmax(axis=1)
+        right = best == labels[chosen]
+        gap = right.astype(float) - (called == labels[chosen])
+        expected = p[each, best] - p[each, called]
+        return {
+            "accuracy": float(right.mean()),
+            **_own_estimate(p[each, best], right, 0),
+            "gap": float(gap.mean()),
+            "gap_standard_error": _standard_error(gap),
+            "expected_gap": float(expected.mean()),
+            "expected_gap_standard_error": _standard_error(expected),
+            "divergence": float((p * (exact - own)[chosen]).sum(axis=1).mean()),
+        }
+
+    return {
+        "overall": part(np.ones(len(labels), bool)),
+        "by_snr": {str(label): part(snr == label) for label in np.unique(snr)},
+    }
+
+
+def _standard_error(values: np.ndarray) -> float:
+    """Of the mean of independent ``values (n)``."""
+    return float(values.std() / np.sqrt(len(values)))
 
 
 @dataclass(frozen=True)

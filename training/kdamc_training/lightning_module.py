@@ -233,38 +233,46 @@ class ClassifierModule(lightning.LightningModule):
         if (limited := own.pop("limiting", 0.0)) > 0.0:
             iq = limit(iq, generator, limited)
         iq, mirrored = augment(iq, generator, **own)
-        true_snr = self._known("true_snr", position, share > 0.0)
+        true_snr, log_posterior = None, None
+        if share > 0.0 or any(term.needs_snr for term in self.terms):
+            true_snr = self._known("true_snr", position)
         if share > 0.0:
-            noise_power = self._known("noise_power", position, True)
+            noise_power = self._known("noise_power", position)
             iq, true_snr = add_noise(iq, true_snr, noise_power, generator, share)
+        if any(term.needs_posterior for term in self.terms):
+            log_posterior = self._renamed(self._known("log_posterior", position), mirrored)
         label = torch.where(mirrored, self._mirror_images[label], label)
         attention = any(term.needs_attention for term in self.terms)
         student = outputs_of(self.network, iq, attention=attention)
         if self.hparams.teacher_sees == "original":
             teacher = self._teach(original, position, attention)
             if teacher is not None:
-                turned = teacher.logits[:, self._mirror_images]
-                logits = torch.where(mirrored[:, None], turned, teacher.logits)
-                teacher = replace(teacher, logits=logits)
+                teacher = replace(teacher, logits=self._renamed(teacher.logits, mirrored))
         else:
             teacher = self._teach(iq, position, attention)
         loss = torch.zeros((), device=self.device)
         for settings, term in zip(self.hparams.loss, self.terms, strict=True):
-            value = term(student, teacher, true_snr if term.needs_snr else label)
+            target = true_snr if term.needs_snr else label
+            value = term(student, teacher, log_posterior if term.needs_posterior else target)
             loss = loss + settings["weight"] * value
             if len(self.terms) > 1:
                 self.log(f"train_{settings['name']}", value, on_step=False, on_epoch=True)
         self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss
 
-    def _known(self, what: str, position: Tensor, wanted: bool) -> Tensor | None:
-        """``true_snr`` or ``noise_power`` of the training frames at ``position (n)``, if wanted."""
-        if not (wanted or any(term.needs_snr for term in self.terms)):
-            return None
+    def _renamed(self, scores: Tensor, mirrored: Tensor) -> Tensor:
+        """``scores (n, classes)``, of ``mirrored (n)`` frames those of what they are called now."""
+        return torch.where(mirrored[:, None], scores[:, self._mirror_images], scores)
+
+    def _known(self, what: str, position: Tensor) -> Tensor:
+        """``true_snr``, ``noise_power`` or ``log_posterior`` of the training frames at ``position
+        (n)``; raises UserError if the data set does not hold it."""
         known = getattr(self.trainer.datamodule.training, what)
         if known is None:
             raise UserError(
-                "loss snr and augment.noise need a data set that holds each frame's true SNR"
+                "loss posterior needs a data set that holds each frame's exact posterior"
+                if what == "log_posterior"
+                else "loss snr and augment.noise need a data set that holds each frame's true SNR"
             )
         return known[position.cpu()].to(position.device)
 

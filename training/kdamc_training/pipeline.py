@@ -196,7 +196,7 @@ def _run_member(
     revision: str,
 ) -> dict[str, Any]:
     """Train and measure one member with one seed, or read the record of having done so."""
-    from . import calibration, training
+    from . import bound, calibration, training
     from .complexity import keras_parameters, macs, parameters
     from .evaluate import describe_data, measure
     from .export import load_checkpoint
@@ -250,6 +250,8 @@ def _run_member(
     with DataSetFile(parts.test.path) as data:
         tested_on = describe_data(data)
     network = module.network
+    logits = torch_logits(module, parts.test)
+    exact = parts.test.log_posterior()
     left_out = _left_out_scores(recipe.data, module, parts)
     record = {
         **({"left_out": left_out} if left_out else {}),
@@ -271,12 +273,17 @@ def _run_member(
         "calibration": dataclasses.asdict(fitted),
         "test": {
             **measure(
-                torch_logits(module, parts.test),
+                logits,
                 labels,
                 snr,
                 module.hparams.classes,
                 temperature,
                 recipe.report.confusion_at,
+            ),
+            **(
+                {}
+                if exact is None
+                else {"bound": bound.compare(logits / temperature, exact, labels, snr)}
             ),
             "data": tested_on,
         },

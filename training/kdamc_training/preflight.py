@@ -15,14 +15,15 @@ from .datasets.dataset_file import DataSetFile
 from .distillation import registry as losses
 from .errors import UserError
 from .lightning_module import ClassifierModule
-from .recipe import DataSection, Recipe
+from .recipe import AugmentSection, DataSection, Recipe
 
 
 def check(recipe: Recipe, wanted: Collection[str]) -> None:
     """Make the networks and losses of the members ``wanted`` once, for the data's classes.
 
     Raises UserError, naming the recipe's key, for a generator, network, loss, option or speech that
-    does not exist, a loss that lacks a teacher, and a teacher that no loss heeds.
+    does not exist, a loss that lacks a teacher, a teacher that no loss heeds, and augmentation by
+    which a stored posterior would not hold any more.
     """
     classes, frame_length = _shape(recipe.data)
     teachers = {recipe.members[name].teacher for name in wanted}
@@ -33,6 +34,8 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
         key = f"recipe key 'members.{name}'"
         try:
             taught = any(losses.known(term.name).needs_teacher for term in member.loss)
+            if any(losses.known(term.name).needs_posterior for term in member.loss):
+                _check_kept(recipe.augment)
             if taught and not member.teacher:
                 raise UserError("its loss needs a teacher")
             if member.teacher and not taught:
@@ -53,6 +56,12 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
             raise UserError(f"{key}: {error}") from error
         if name in teachers:
             made[name] = module.network
+
+
+def _check_kept(augment: AugmentSection) -> None:
+    kept = dataclasses.replace(augment, rotation=False, conjugation=False, reversal=False)
+    if kept != AugmentSection():
+        raise UserError("its loss posterior allows no augmentation but turns and mirror images")
 
 
 def _shape(data: DataSection) -> tuple[list[str], int]:

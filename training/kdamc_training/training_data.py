@@ -21,6 +21,7 @@ MEMORY_LIMIT = 4 << 30
 """Bytes of float32 frames above which they are streamed."""
 
 _TRUE_SNR = "snr_db"
+_LOG_POSTERIOR = "log_posterior_"
 _ALONE = {"neighbours": 0, "burst_share": 1.0}
 """Draws of frames that hold a signal from end to end, and no other."""
 _BLOCK = 65536
@@ -83,6 +84,16 @@ class Part:
                 return None
             return data.draws[_TRUE_SNR][:][self.chosen].astype(np.float32)
 
+    def log_posterior(self) -> np.ndarray | None:
+        """Natural logarithms of the exact posteriors, ``(n, classes)`` float32; None if the file
+        does not hold them. Without some of its classes they are not normalised."""
+        names = [f"{_LOG_POSTERIOR}{name}" for name in self.class_names()]
+        with DataSetFile(self.path) as data:
+            if any(name not in data.draws for name in names):
+                return None
+            columns = [data.draws[name][:][self.chosen] for name in names]
+        return np.stack(columns, axis=1).astype(np.float32)
+
 
 def noise_power(part: Part) -> np.ndarray | None:
     """Which share of the power of each frame is noise, ``(n)`` float32; None as for ``true_snr``.
@@ -119,19 +130,18 @@ class Frames(Dataset):
     """Frames of a part with their class, given out a whole batch at a time.
 
     An item is asked for by an index array ``(m)`` of positions in the part and is (frames
-    ``(m, 2, L)`` float32 of RMS 1, class ``(m)`` int64, the positions). ``true_snr`` and
-    ``noise_power`` are those of the part, by position. Frames beyond ``limit`` bytes stay in the
-    file, which the system pages in and out; files in HDF5 chunks are read piece by piece, which is
-    slow.
+    ``(m, 2, L)`` float32 of RMS 1, class ``(m)`` int64, the positions). ``true_snr``,
+    ``noise_power`` and ``log_posterior`` are those of the part, by position. Frames beyond
+    ``limit`` bytes stay in the file, which the system pages in and out; files in HDF5 chunks are
+    read piece by piece, which is slow.
     """
 
     def __init__(self, part: Part, limit: int = MEMORY_LIMIT) -> None:
         self._part = part
         self._labels = torch.from_numpy(part.labels()[0])
-        true_snr = part.true_snr()
-        self.true_snr = None if true_snr is None else torch.from_numpy(true_snr)
-        noise = noise_power(part)
-        self.noise_power = None if noise is None else torch.from_numpy(noise)
+        self.true_snr = _tensor(part.true_snr())
+        self.noise_power = _tensor(noise_power(part))
+        self.log_posterior = _tensor(part.log_posterior())
         with DataSetFile(part.path) as data:
             _, rows, length = data.x.shape
             self._streamed = 4 * len(part) * rows * length > limit
@@ -153,6 +163,10 @@ class Frames(Dataset):
         frames = np.empty((len(rows), *self._open.shape[1:]), np.float32)
         frames[order] = self._open[rows[order]]
         return torch.from_numpy(rms_normalised(frames)), self._labels[index], index
+
+
+def _tensor(values: np.ndarray | None) -> Tensor | None:
+    return None if values is None else torch.from_numpy(values)
 
 
 def _in_memory(data: DataSetFile, chosen: np.ndarray) -> Tensor:

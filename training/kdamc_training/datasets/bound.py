@@ -1,6 +1,7 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The set ``bound``: matched-filter symbols in white noise, with the exact posterior of each frame.
+"""The sets ``bound`` and ``bound-known``: matched-filter symbols in white noise, with the exact
+posterior of each frame.
 
 No network can tell these classes apart more often than the average-likelihood classifier of
 ``kdamc_training.bound`` does, so the set shows how close one comes, and the posterior stored beside
@@ -9,7 +10,7 @@ each frame is the best teacher that there can be.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -137,10 +138,39 @@ class Bound(Generator):
         run = run_length or 1
         passes = -(-frames // run)
         phase = np.repeat(rng.uniform(0.0, 2.0 * np.pi, passes), run)[:frames]
-        received = receive(self.classes[class_index], snr_label, phase, self.frame_length, rng)
+        received = receive(self.classes[class_index], snr_label, phase, SYMBOLS, rng)
         pairs = np.stack([received.real, received.imag], axis=1).astype(np.float32)
         stored = pairs[:, 0] + 1j * pairs[:, 1].astype(np.float64)
         draws = {"phase": phase.astype(np.float32)}
         for name, column in zip(self.classes, log_posteriors(stored, snr_label).T, strict=True):
             draws[f"log_posterior_{name}"] = column.astype(np.float32)
         return Cell(pairs, np.repeat(np.arange(passes, dtype=np.uint32), run)[:frames], draws)
+
+
+@register("bound-known")
+class BoundKnown(Bound):
+    """The same frames with two samples more, which tell what the exact classifier knows.
+
+    They are 1, the magnitude of a symbol of unit energy, and sqrt(N0), the noise's standard
+    deviation (of I and Q together). Scaled to RMS 1 with the symbols before them they still tell
+    that scale and Es/N0 exactly, so a network and the exact classifier decide from the same.
+    Magnitudes alone count: frames may be turned and conjugated. Posteriors are of the 64 symbols.
+    """
+
+    version = "1"
+    date = "2026-11-23"
+    frame_length = SYMBOLS + 2
+    limits = (
+        Bound.limits[0],
+        "The last two samples of a frame are no signal: they tell scale and noise.",
+        Bound.limits[2],
+    )
+
+    def cell(
+        self, class_index: int, snr_label: int, frames: int, seed: int, split: str, run_length: int
+    ) -> Cell:
+        """See ``Bound.cell``."""
+        made = super().cell(class_index, snr_label, frames, seed, split, run_length)
+        known = np.zeros((len(made.frames), 2, 2), np.float32)
+        known[:, 0] = 1.0, np.sqrt(noise_density(snr_label))
+        return replace(made, frames=np.concatenate([made.frames, known], axis=2))

@@ -19,11 +19,13 @@ class Loss(nn.Module):
     ``needs_teacher`` and ``needs_attention`` say what must be computed for it; ``teacher`` is None
     where no term needs one. ``label`` holds class indices ``(n)``, int64. Gradients flow into the
     student only: whoever calls it gives teacher outputs that carry none. With ``needs_snr``,
-    ``label`` holds true SNRs in dB instead, ``(n)`` float32, NaN where there is no signal.
+    ``label`` holds true SNRs in dB instead, ``(n)`` float32, NaN where there is no signal; with
+    ``needs_posterior`` exact log posteriors, ``(n, classes)`` float32.
     """
 
     needs_teacher = True
     needs_snr = False
+    needs_posterior = False
     needs_features = False
     needs_attention = False
 

@@ -23,5 +23,6 @@ from . import resnet_edge as resnet_edge
 from . import resnet_lstm as resnet_lstm
 from . import sbcnn as sbcnn
 from . import shufflenet as shufflenet
+from . import symbol_moments as symbol_moments
 from . import ulcnn as ulcnn
 from . import vtcnn2 as vtcnn2
