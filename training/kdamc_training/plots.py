@@ -1,6 +1,6 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of results: accuracy over SNR, confusion matrices."""
+"""Pictures of results: accuracy over SNR, gaps to the exact classifier, confusion matrices."""
 
 from __future__ import annotations
 
@@ -54,6 +54,36 @@ def accuracy_by_snr(content: PictureContent) -> Any:
     axis.set_ylabel("accuracy (%)")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="best")
+    return figure
+
+
+def gaps(content: PictureContent) -> Any:
+    """A figure of accuracy over Es/N0 and, below, of how much the exact classifier has more.
+
+    ``content``: ``title``, ``es_n0`` (dB), ``exact`` (accuracy, share), and ``lines`` of ``name``,
+    ``gap`` (share) with ``gap_standard_error``, drawn twice as a bar, and ``expected_gap``.
+    """
+    figure = _figure(8.5, 7.5)
+    above, below = figure.subplots(2, sharex=True)
+    es_n0, exact = np.array(content["es_n0"]), 100 * np.array(content["exact"])
+    above.plot(es_n0, exact, color=_COLOURS[0], lw=1.4, label="exact")
+    for line, colour, marker in zip(content["lines"], _COLOURS[1:], _MARKERS, strict=False):
+        gap, error = 100 * np.array(line["gap"]), 200 * np.array(line["gap_standard_error"])
+        style = {"color": colour, "marker": marker, "ms": 4}
+        above.plot(es_n0, exact - gap, lw=1.0, label=line["name"], **style)
+        bars = f"{line['name']}: counted, ± 2 standard errors"
+        below.errorbar(es_n0, gap, error, lw=0, elinewidth=1.0, capsize=2, label=bars, **style)
+        expected = 100 * np.array(line["expected_gap"])
+        below.plot(es_n0, expected, color=colour, lw=1.4, label=f"{line['name']}: expected")
+    below.axhline(0.0, color=_COLOURS[0], lw=0.8)
+    above.set_title(content["title"], fontsize=10)
+    above.set_ylabel("accuracy (%)")
+    below.set_ylabel("gap (percentage points)")
+    below.set_xlabel("Es/N0 (dB)")
+    below.set_xticks(es_n0)
+    for axis in (above, below):
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8, loc="best")
     return figure
 
 
