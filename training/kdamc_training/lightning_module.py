@@ -27,7 +27,7 @@ from .teacher_cache import TeacherCache
 _CUTOFFS = (0.1, 0.5)
 _TRANSITION = 0.04
 
-_DRIVES = (0.25, 2.5)
+_LEAST_DRIVE = 0.25
 """Of a limiter whose output saturates at 1 over the drive, with frames of RMS 1."""
 
 _LOWEST_SNR = -10.0
@@ -101,16 +101,18 @@ def add_noise(
     return noisy / rms.clamp_min(1e-12)[:, None, None], snr_db - drop
 
 
-def limit(iq: Tensor, generator: torch.Generator, share: float) -> Tensor:
+def limit(iq: Tensor, generator: torch.Generator, share: float, most: float) -> Tensor:
     """Limit the envelope of a ``share`` of frames ``(n, 2, L)`` of RMS 1; RMS stays 1.
 
     As of an amplifier near saturation or a fast automatic gain: ``x / sqrt(1 + |g x|^2)``, each
-    chosen frame with a drive ``g`` of its own, log-uniform. Noise that is there before makes the
-    envelope's way through zero a way around it, with signals that should have no quadrature.
+    chosen frame with a drive ``g`` of its own, log-uniform up to ``most``. Noise that is there
+    before makes the envelope's way through zero a way around it, with signals that should have no
+    quadrature.
     """
     n, device = len(iq), iq.device
-    low, high = _DRIVES
-    drive = low * (high / low) ** torch.rand(n, 1, 1, generator=generator, device=device)
+    drive = _LEAST_DRIVE * (most / _LEAST_DRIVE) ** torch.rand(
+        n, 1, 1, generator=generator, device=device
+    )
     chosen = torch.rand(n, 1, 1, generator=generator, device=device) < share
     drive = torch.where(chosen, drive, torch.zeros_like(drive))
     power = iq.square().sum(dim=1, keepdim=True)
@@ -230,8 +232,9 @@ class ClassifierModule(lightning.LightningModule):
         original = iq
         own = dict(self.hparams.augment)
         share = own.pop("noise", 0.0)
-        if (limited := own.pop("limiting", 0.0)) > 0.0:
-            iq = limit(iq, generator, limited)
+        limited, drive = own.pop("limiting", 0.0), own.pop("limiting_drive", 0.0)
+        if limited > 0.0:
+            iq = limit(iq, generator, limited, drive)
         iq, mirrored = augment(iq, generator, **own)
         true_snr, log_posterior = None, None
         if share > 0.0 or any(term.needs_snr for term in self.terms):

@@ -391,6 +391,8 @@ def _augment_settings(augment: AugmentSection) -> dict[str, Any]:
     for key in ("reversal", "limiting", "noise"):
         if not settings[key]:
             del settings[key]
+    if augment.limiting_drive == AugmentSection().limiting_drive:
+        del settings["limiting_drive"]
     return settings
 
 

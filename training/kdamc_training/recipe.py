@@ -69,8 +69,8 @@ class AugmentSection:
     """Each frame anew: any rotation, conjugation and ``reversal`` in time every other time, a
     carrier offset drawn from ``±carrier_offset`` (cycles a sample), a receiver's low-pass filter in
     a share ``receiver_filter`` of the frames; an envelope limited as by a fast automatic gain in a
-    share ``limiting``; more white noise in a share ``noise`` of those whose SNR the data set knows,
-    down to -10 dB."""
+    share ``limiting``, up to one that saturates at an RMS over ``limiting_drive``; more white noise
+    in a share ``noise`` of those whose SNR the data set knows, down to -10 dB."""
 
     rotation: bool = False
     conjugation: bool = False
@@ -78,6 +78,7 @@ class AugmentSection:
     receiver_filter: float = 0.0
     reversal: bool = False
     limiting: float = 0.0
+    limiting_drive: float = 2.5
     noise: float = 0.0
 
 
@@ -379,6 +380,7 @@ def _check(recipe: Recipe) -> None:
         ("augment.carrier_offset", recipe.augment.carrier_offset, 0.0, 0.5),
         ("augment.receiver_filter", recipe.augment.receiver_filter, 0.0, 1.0),
         ("augment.limiting", recipe.augment.limiting, 0.0, 1.0),
+        ("augment.limiting_drive", recipe.augment.limiting_drive, 0.5, 100.0),
         ("augment.noise", recipe.augment.noise, 0.0, 1.0),
     ]
     _check_limits(limits)

@@ -99,7 +99,7 @@ def test_noise_lowers_the_snr_by_what_is_told():
 
 def test_limiting_makes_envelopes_flatter_and_keeps_phases():
     frames = noise(400, 256)
-    after = limit(frames, torch.Generator().manual_seed(3), 0.5)
+    after = limit(frames, torch.Generator().manual_seed(3), 0.5, 2.5)
     before, limited = (torch.complex(x[:, 0], x[:, 1]) for x in (frames, after))
     torch.testing.assert_close(limited.angle(), before.angle(), atol=1e-4, rtol=0)
     torch.testing.assert_close(limited.abs().square().mean(dim=1), torch.ones(400))
