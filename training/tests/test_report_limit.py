@@ -27,7 +27,7 @@ def add(results, member, gap, *, seed=0, error=0.01):
         "expected_gap": 0.0321,
         "divergence": 0.0456,
     }
-    test = measure(logits, labels, snr, CLASSES, 1.0, [8])
+    test = measure(logits, labels, snr, CLASSES, 1.0, [10])
     record = {
         "recipe": NAME,
         "budget": "reduced",
