@@ -26,6 +26,9 @@ def add(results, member, gap, *, seed=0, error=0.01):
         "gap_standard_error": error,
         "expected_gap": 0.0321,
         "divergence": 0.0456,
+        "difference_in_standard_errors": -1.234,
+        "ece": 0.0031,
+        "ece_if_true": 0.0029,
     }
     test = measure(logits, labels, snr, CLASSES, 1.0, [10])
     record = {
@@ -91,6 +94,7 @@ def test_gaps_are_means_over_seeds_in_points(tmp_path):
         assert row[1:4] == ["75.00", "+5.00 ± 1.00", "3.21"]
         assert row[5] == "+3.00 ± 2.00"
     assert any("No network is better" in line for line in lines)
+    assert any("-1.23 standard errors; its ECE is 0.31 %, by chance 0.29 %." in x for x in lines)
     assert any("bound-awgn-64-reduced-gap.png" in line for line in lines)
     (tmp_path / "docs").mkdir()
     pictures.draw(tmp_path / "docs")

@@ -102,9 +102,14 @@ def _gaps(experiment: Experiment, pictures: Pictures) -> list[str]:
     }
     picture = f"{experiment.recipe.name.replace('/', '-')}-{experiment.budget}-gap"
     seeds = whole([len(records) for records in experiment.members.values()])
+    own = exact["overall"]
+    ece, chance = percent(own["ece"]), percent(own["ece_if_true"])
     return [
         f"{title}; {experiment.any_record['test']['frames']:,} frames, "
-        f"{band(int(labels[0]), int(labels[-1]))}; seeds: {seeds}. {_excess(experiment)}",
+        f"{band(int(labels[0]), int(labels[-1]))}; seeds: {seeds}. The exact classifier's accuracy "
+        f"on them differs from its mean largest posterior by "
+        f"{own['difference_in_standard_errors']:+.2f} standard errors; its ECE is {ece} %, by "
+        f"chance {chance} %. {_excess(experiment)}",
         "",
         *table(header, rows),
         pictures.add(picture, f"Gap to the exact classifier, {title}", plots.gaps, content),
