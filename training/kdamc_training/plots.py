@@ -61,29 +61,33 @@ def gaps(content: PictureContent) -> Any:
     """A figure of accuracy over Es/N0 and, below, of how much the exact classifier has more.
 
     ``content``: ``title``, ``es_n0`` (dB), ``exact`` (accuracy, share), and ``lines`` of ``name``,
-    ``gap`` (share) with ``gap_standard_error``, drawn twice as a bar, and ``expected_gap``.
+    ``gap`` (share) with ``gap_standard_error``, drawn twice as a bar, and ``expected_gap``; points
+    of different lines stand a little beside each other.
     """
     figure = _figure(8.5, 7.5)
     above, below = figure.subplots(2, sharex=True)
     es_n0, exact = np.array(content["es_n0"]), 100 * np.array(content["exact"])
     above.plot(es_n0, exact, color=_COLOURS[0], lw=1.4, label="exact")
-    for line, colour, marker in zip(content["lines"], _COLOURS[1:], _MARKERS, strict=False):
+    middle = (len(content["lines"]) - 1) / 2
+    drawn = zip(content["lines"], _COLOURS[1:], _MARKERS, strict=False)
+    for number, (line, colour, marker) in enumerate(drawn):
         gap, error = 100 * np.array(line["gap"]), 200 * np.array(line["gap_standard_error"])
         style = {"color": colour, "marker": marker, "ms": 4}
         above.plot(es_n0, exact - gap, lw=1.0, label=line["name"], **style)
-        bars = f"{line['name']}: counted, ± 2 standard errors"
-        below.errorbar(es_n0, gap, error, lw=0, elinewidth=1.0, capsize=2, label=bars, **style)
+        beside = es_n0 + 0.15 * (number - middle)
+        below.errorbar(beside, gap, error, lw=0, elinewidth=1.0, capsize=2, **style)
         expected = 100 * np.array(line["expected_gap"])
-        below.plot(es_n0, expected, color=colour, lw=1.4, label=f"{line['name']}: expected")
+        below.plot(es_n0, expected, color=colour, lw=1.4, label=line["name"])
     below.axhline(0.0, color=_COLOURS[0], lw=0.8)
     above.set_title(content["title"], fontsize=10)
     above.set_ylabel("accuracy (%)")
     below.set_ylabel("gap (percentage points)")
+    below.set_title("points: counted, ± 2 standard errors; lines: expected", fontsize=9)
     below.set_xlabel("Es/N0 (dB)")
     below.set_xticks(es_n0)
     for axis in (above, below):
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8, loc="best")
+        axis.legend(fontsize=8, loc="upper left")
     return figure
 
 
