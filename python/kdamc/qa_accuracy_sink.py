@@ -172,8 +172,8 @@ class qa_accuracy_sink(gr_unittest.TestCase):
         self.assertIn("not a PDU", str(sink.error))
 
     def test_example_runs(self):
-        """``rml_accuracy.grc`` as Companion makes it, on noise of the default model's classes."""
-        model = open_model()
+        """``rml_accuracy.grc`` as Companion makes it, on noise of the classes of its model."""
+        model = open_model("rml2016_10a_plain")
         random = np.random.default_rng(2)
         x = random.standard_normal((300, 2, model.input_size)).astype(np.float32)
         y, z = random.integers(0, len(model.classes), 300), np.zeros(300)
