@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.linalg import solve_banded
 
 #: Duration that a spectrum should average over, seconds: bursts are timed to within one.
 ROW_SECONDS = 0.016
@@ -186,7 +187,12 @@ class SignalSearch:
         self._middles = (np.arange(stretches) + 0.5) * (bins / stretches) - 0.5
         second = np.diff(np.eye(stretches), 2, axis=0)
         # The same share of the band for every number of stretches.
-        self._stiff = _STIFFNESS * (stretches / _STRETCHES) ** 4 * second.T @ second
+        stiff = _STIFFNESS * (stretches / _STRETCHES) ** 4 * second.T @ second
+        # Its five diagonals, one a row, as SciPy wants them.
+        self._stiff = np.zeros((5, stretches))
+        for above in range(-2, 3):
+            at = slice(max(above, 0), stretches + min(above, 0))
+            self._stiff[2 - above, at] = np.diag(stiff, above)
         self._tracks: list[Track] = []
         self._numbered = 0
         self.row = 0
@@ -205,7 +211,13 @@ class SignalSearch:
             believed = level > np.median(level) - _STOP_BAND_DB
         weights = believed.astype(float)
         for _ in range(_ITERATIONS):
-            curve = np.linalg.solve(np.diag(weights) + self._stiff, weights * level)
+            system = self._stiff.copy()
+            system[2] += weights
+            # Not NumPy's solver for any matrix: its threads wait for each other at work, and take
+            # a whole core where rows come 60 times a second.
+            curve = solve_banded(
+                (2, 2), system, weights * level, overwrite_ab=True, check_finite=False
+            )
             # A little above the curve is noise as well: only what sticks out is a signal.
             changed = np.where(level - curve > 1.0, _ASYMMETRY, 1.0) * believed
             if np.array_equal(changed, weights):
