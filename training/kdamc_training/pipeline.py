@@ -253,7 +253,9 @@ def _run_member(
     logits = torch_logits(module, parts.test)
     exact = parts.test.log_posterior()
     left_out = _left_out_scores(recipe.data, module, parts)
+    maps = _feature_maps(recipe, member, network, parts.test)
     record = {
+        **({"feature_maps": maps} if maps else {}),
         **({"left_out": left_out} if left_out else {}),
         "recipe": recipe.name,
         "budget": recipe.budget,
@@ -298,6 +300,18 @@ def _run_member(
     }
     write_record(folder / RECORD, record)
     return record
+
+
+def _feature_maps(recipe: Recipe, member: str, network: Any, test: Any) -> dict[str, Any]:
+    """What the recipe wants to be shown of a member's maps, by SNR label; empty if nothing."""
+    from . import feature_maps
+
+    if member not in recipe.report.feature_maps_of:
+        return {}
+    return {
+        str(label): feature_maps.measure(network, test, label, recipe.report.classes_of_interest)
+        for label in recipe.report.confusion_at
+    }
 
 
 def _left_out_scores(data: DataSection, module: Any, parts: Parts) -> dict[str, Any]:

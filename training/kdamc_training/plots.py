@@ -1,6 +1,7 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of results: accuracy over SNR, gaps to the exact classifier, confusion matrices."""
+"""Pictures of results: accuracy over SNR, gaps to the exact classifier, confusion matrices,
+feature maps."""
 
 from __future__ import annotations
 
@@ -127,6 +128,27 @@ def confusions(content: PictureContent) -> Any:
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     figure.colorbar(image, ax=axes.tolist(), label="share of the true class (%)", shrink=0.8)
+    figure.suptitle(content["title"], fontsize=11)
+    return figure
+
+
+def feature_maps(content: PictureContent) -> Any:
+    """A figure of maps, one row of panels a network, which share their colours.
+
+    ``content``: ``title``, ``across`` (panels in a row), and ``panels`` of ``name`` and ``map``
+    (rows of values).
+    """
+    panels, across = content["panels"], content["across"]
+    down = math.ceil(len(panels) / across)
+    figure = _figure(4.2 * across + 0.8, 4.0 * down + 0.6)
+    axes = figure.subplots(down, across, squeeze=False)
+    for at, row in enumerate(axes):
+        of_network = panels[at * across : (at + 1) * across]
+        limit = max(np.abs(panel["map"]).max() for panel in of_network) or 1.0
+        for axis, panel in zip(row, of_network, strict=True):
+            image = axis.imshow(np.array(panel["map"]), cmap="RdBu", vmin=-limit, vmax=limit)
+            axis.set_title(panel["name"], fontsize=10)
+        figure.colorbar(image, ax=list(row), shrink=0.8)
     figure.suptitle(content["title"], fontsize=11)
     return figure
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
+from . import feature_maps
 from .datasets import registry as generators
 from .datasets.dataset_file import DataSetFile
 from .distillation import registry as losses
@@ -22,8 +23,8 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
     """Make the networks and losses of the members ``wanted`` once, for the data's classes.
 
     Raises UserError, naming the recipe's key, for a generator, network, loss, option or speech that
-    does not exist, a loss that lacks a teacher, a teacher that no loss heeds, and augmentation by
-    which a stored posterior would not hold any more.
+    does not exist, a loss that lacks a teacher, a teacher that no loss heeds, augmentation by
+    which a stored posterior would not hold any more, and feature maps that a network has not.
     """
     classes, frame_length = _shape(recipe.data)
     teachers = {recipe.members[name].teacher for name in wanted}
@@ -56,6 +57,11 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
             raise UserError(f"{key}: {error}") from error
         if name in teachers:
             made[name] = module.network
+        if name in recipe.report.feature_maps_of:
+            feature_maps.check(module.network, f"recipe key 'report.feature_maps_of': {name}")
+    for name in recipe.report.classes_of_interest if recipe.report.feature_maps_of else ():
+        if name not in classes:
+            raise UserError(f"recipe key 'report.classes_of_interest' names {name!r}, no class")
 
 
 def _check_kept(augment: AugmentSection) -> None:

@@ -185,7 +185,8 @@ class ReportSection:
 
     ``confusion_of``, ``by_snr`` and ``class_report`` name the members whose confusion matrices at
     ``confusion_at``, accuracy and F1 by SNR label, and precision, recall and F1 by class are shown;
-    ``classes_of_interest`` names classes whose accuracy is shown apart.
+    ``classes_of_interest`` names classes whose accuracy is shown apart, and whose feature maps, of
+    the members ``feature_maps_of``.
     """
 
     gains: list[list] = field(default_factory=list)
@@ -195,6 +196,7 @@ class ReportSection:
     by_snr: list[str] = field(default_factory=list)
     class_report: list[str] = field(default_factory=list)
     classes_of_interest: list[str] = field(default_factory=list)
+    feature_maps_of: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -492,12 +494,15 @@ def _check_report(recipe: Recipe) -> None:
     for at, band in enumerate(recipe.report.bands):
         if len(band) != 2 or not all(isinstance(edge, int) for edge in band) or band[0] > band[1]:
             raise UserError(f"recipe key 'report.bands.{at}' is {band}; it must be [low, high]")
-    for key in ("confusion_of", "by_snr", "class_report"):
+    for key in ("confusion_of", "by_snr", "class_report", "feature_maps_of"):
         for name in getattr(recipe.report, key):
             if name not in recipe.members:
                 raise UserError(f"recipe key 'report.{key}' names {name!r}, no member")
-    if recipe.report.confusion_of and not recipe.report.confusion_at:
-        raise UserError("recipe key 'report.confusion_of' needs report.confusion_at")
+    for key in ("confusion_of", "feature_maps_of"):
+        if getattr(recipe.report, key) and not recipe.report.confusion_at:
+            raise UserError(f"recipe key 'report.{key}' needs report.confusion_at")
+    if recipe.report.feature_maps_of and len(recipe.report.classes_of_interest) != 2:
+        raise UserError("recipe key 'report.feature_maps_of' needs two classes_of_interest")
     if recipe.publish and recipe.publish.member not in recipe.members:
         raise UserError(f"recipe key 'publish.member' is {recipe.publish.member!r}, no member")
     if recipe.publish and recipe.data.runs is None:

@@ -18,7 +18,7 @@ from kdamc_training.report import collect, published
 
 TOP = pipeline.RESULTS.parents[1]
 SBCNN, MLD = "sbcnn/rml2018.01a", "mldnet/rml2016.10a"
-CROSS = "crosstlnet/rml2016.10a"
+CROSS, MAPS = "crosstlnet/rml2016.10a", "crosstlnet/ablations-rml2016.10a"
 
 
 def make_record(results, name, member, seed, *, overall=None, budget="reduced", frames=8, **other):
@@ -404,7 +404,7 @@ def test_published_figures_are_read_strictly(tmp_path, line, says):
         published.read("a", tmp_path)
 
 
-@pytest.mark.parametrize("key", ["confusion_of", "by_snr", "class_report"])
+@pytest.mark.parametrize("key", ["confusion_of", "by_snr", "class_report", "feature_maps_of"])
 def test_recipes_refuse_members_that_they_have_not(key):
     with pytest.raises(UserError, match=rf"'report\.{key}' names 'teachr'"):
         recipe.load(recipe.find(SBCNN), overrides=[f"report.{key}=[teachr]"])
@@ -413,6 +413,27 @@ def test_recipes_refuse_members_that_they_have_not(key):
 def test_recipes_refuse_confusion_of_members_at_no_label():
     with pytest.raises(UserError, match=r"needs report\.confusion_at"):
         recipe.load(recipe.find(SBCNN), overrides=["report.confusion_at=[]"])
+
+
+def test_recipes_refuse_feature_maps_of_one_class():
+    with pytest.raises(UserError, match=r"'report\.feature_maps_of' needs two"):
+        recipe.load(recipe.find(MAPS), overrides=["report.classes_of_interest=[QAM16]"])
+
+
+def test_feature_maps_are_the_records(tmp_path):
+    near, far = np.zeros((2, 2)), np.array([[0.0, 3.0], [0.0, 4.0]])
+    for member, mean in (("b", near), ("whole", far)):
+        classes = {
+            "QAM16": {"mean": near.tolist(), "spread": 1.0, "frames": 9},
+            "QAM64": {"mean": mean.tolist(), "spread": 7.0, "frames": 9},
+        }
+        make_record(tmp_path, MAPS, member, 0, feature_maps={"4": classes})
+    text, pictures = report.build(tmp_path)
+    # The means lie 0 and 5 apart, the spread is that of (1 + 49) / 2.
+    assert "lie 0.00 with `b`, 1.00 with `whole` apart" in text
+    pictures.draw(tmp_path)
+    (drawn,) = tmp_path.rglob("*maps-4dB.png")
+    assert drawn.stat().st_size > 1000
 
 
 def test_the_page_in_the_repository_is_that_of_its_records(capsys):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import plots
+from .. import feature_maps, plots
 from . import published
 from .collect import (
     Experiment,
@@ -92,6 +92,7 @@ def _part(experiment: Experiment, paper: Published | None, pictures: Pictures) -
     lines += _classes_of_interest(experiment)
     lines += _class_report(experiment)
     lines += _confusions(experiment, pictures)
+    lines += _feature_maps(experiment, pictures)
     if paper and experiment.budget != "paper" and paper.of(recipe.name):
         lines += ["#### The paper's figures, not comparable with those above", ""]
         lines += ["They are for the paper's full networks on genuine data.", ""]
@@ -328,6 +329,35 @@ def _confusions(experiment: Experiment, pictures: Pictures) -> list[str]:
             name = _file_name(experiment, f"confusion-{label}dB")
             about = f"Confusion matrices at {label} dB"
             lines += [pictures.add(name, about, plots.confusions, content), ""]
+    return lines
+
+
+def _feature_maps(experiment: Experiment, pictures: Pictures) -> list[str]:
+    report = experiment.recipe.report
+    lines = []
+    for label in report.confusion_at:
+        panels, separations = [], []
+        for name in _measured(experiment, report.feature_maps_of):
+            maps = experiment.members[name][0]["feature_maps"][str(label)]
+            if set(maps) != set(report.classes_of_interest):
+                continue
+            panels += [{"name": f"{name}, {of}", "map": maps[of]["mean"]} for of in maps]
+            apart = feature_maps.separation(*maps.values())
+            separations.append(f"{apart:.2f} with `{name}`")
+        if panels:
+            title = f"{experiment.recipe.name}, {experiment.budget}: feature maps at {label} dB"
+            about = f"Feature maps at {label} dB"
+            content = {"title": title, "across": len(report.classes_of_interest), "panels": panels}
+            lines += [
+                f"Means of the maps that the last layer sees at {label} dB, first seed. Those of "
+                f"{' and '.join(report.classes_of_interest)} lie {', '.join(separations)} apart, "
+                "in units of the spread of a class's frames:",
+                "",
+                pictures.add(
+                    _file_name(experiment, f"maps-{label}dB"), about, plots.feature_maps, content
+                ),
+                "",
+            ]
     return lines
 
 
