@@ -16,8 +16,10 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from . import distillation as distillation
 from . import networks as networks
+from . import strangers
 from .compression import qat
 from .distillation import registry as losses
+from .distillation.outlier_exposure import NO_CLASS
 from .errors import UserError
 from .networks import registry
 from .networks.outputs import Outputs, outputs_of
@@ -32,6 +34,8 @@ _LEAST_DRIVE = 0.25
 
 _LOWEST_SNR = -10.0
 """Where the live set begins, dB: no frame is given so much noise that it falls below."""
+
+_STRANGE_FROM_DB = 5.0
 
 _MIRROR_IMAGES = {"USB": "LSB", "LSB": "USB"}
 """What changes its name when the spectrum is mirrored; every other class keeps its own."""
@@ -121,6 +125,27 @@ def limit(iq: Tensor, generator: torch.Generator, share: float, most: float) -> 
     return limited / rms.clamp_min(1e-12)
 
 
+def estrange(
+    iq: Tensor,
+    label: Tensor,
+    snr_db: Tensor,
+    plain: Tensor,
+    generator: torch.Generator,
+    share: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Make a ``share`` of frames ``(n, 2, L)`` of RMS 1 into some of no class; RMS stays 1.
+
+    ``label (n)``, ``snr_db (n)``, and ``plain (classes)`` as :func:`strangers.strangers` wants it.
+    Only of frames of at least 5 dB, so that it shows what they are made of. Their labels become
+    ``NO_CLASS`` and their SNRs NaN.
+    """
+    strange, _, made = strangers.strangers(iq, label, plain, generator)
+    chosen = torch.rand(len(iq), generator=generator, device=iq.device) < share
+    chosen = chosen & made & (snr_db >= _STRANGE_FROM_DB)
+    iq = torch.where(chosen[:, None, None], strange, iq)
+    return iq, torch.where(chosen, NO_CLASS, label), torch.where(chosen, torch.nan, snr_db)
+
+
 def mirror_images(classes: Sequence[str]) -> Tensor:
     """For each class the index of what its mirrored spectrum is called, ``(classes)`` int64."""
     names = {name: at for at, name in enumerate(classes)}
@@ -186,6 +211,8 @@ class ClassifierModule(lightning.LightningModule):
         ):
             self._make_terms()
         self.register_buffer("_mirror_images", mirror_images(classes), persistent=False)
+        plain = torch.tensor([name in strangers.PLAIN for name in classes])
+        self.register_buffer("_plain", plain, persistent=False)
         self.accuracy = MulticlassAccuracy(len(classes), average="micro")
 
     def _make_terms(self) -> None:
@@ -231,13 +258,13 @@ class ClassifierModule(lightning.LightningModule):
         generator = torch.Generator(self.device).manual_seed(seed)
         original = iq
         own = dict(self.hparams.augment)
-        share = own.pop("noise", 0.0)
+        share, strange = own.pop("noise", 0.0), own.pop("strangers", 0.0)
         limited, drive = own.pop("limiting", 0.0), own.pop("limiting_drive", 0.0)
         if limited > 0.0:
             iq = limit(iq, generator, limited, drive)
         iq, mirrored = augment(iq, generator, **own)
         true_snr, log_posterior = None, None
-        if share > 0.0 or any(term.needs_snr for term in self.terms):
+        if share > 0.0 or strange > 0.0 or any(term.needs_snr for term in self.terms):
             true_snr = self._known("true_snr", position)
         if share > 0.0:
             noise_power = self._known("noise_power", position)
@@ -245,6 +272,8 @@ class ClassifierModule(lightning.LightningModule):
         if any(term.needs_posterior for term in self.terms):
             log_posterior = self._renamed(self._known("log_posterior", position), mirrored)
         label = torch.where(mirrored, self._mirror_images[label], label)
+        if strange > 0.0:
+            iq, label, true_snr = estrange(iq, label, true_snr, self._plain, generator, strange)
         attention = any(term.needs_attention for term in self.terms)
         student = outputs_of(self.network, iq, attention=attention)
         if self.hparams.teacher_sees == "original":
@@ -275,7 +304,8 @@ class ClassifierModule(lightning.LightningModule):
             raise UserError(
                 "loss posterior needs a data set that holds each frame's exact posterior"
                 if what == "log_posterior"
-                else "loss snr and augment.noise need a data set that holds each frame's true SNR"
+                else "loss snr, augment.noise and augment.strangers need a data set that holds "
+                "each frame's true SNR"
             )
         return known[position.cpu()].to(position.device)
 

@@ -268,6 +268,10 @@ def _augmentation(settings: dict[str, Any]) -> str:
         )
     if settings.get("noise"):
         kinds.append(f"given more noise in {100 * settings['noise']:.0f} % of cases")
+    if settings.get("strangers"):
+        kinds.append(
+            f"made into signals of no class in up to {100 * settings['strangers']:.0f} % of cases"
+        )
     if not kinds:
         return "Training frames were used as they are."
     return f"Training frames were {', '.join(kinds)}; test frames are as generated."

@@ -400,9 +400,10 @@ def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
 
 
 def _augment_settings(augment: AugmentSection) -> dict[str, Any]:
-    """As in folders of runs that were before frames could be reversed, limited, or given noise."""
+    """As in folders of runs that were before frames could be reversed, limited, given noise, or
+    made strange."""
     settings = dataclasses.asdict(augment)
-    for key in ("reversal", "limiting", "noise"):
+    for key in ("reversal", "limiting", "noise", "strangers"):
         if not settings[key]:
             del settings[key]
     if augment.limiting_drive == AugmentSection().limiting_drive:

@@ -37,6 +37,11 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
             taught = any(losses.known(term.name).needs_teacher for term in member.loss)
             if any(losses.known(term.name).needs_posterior for term in member.loss):
                 _check_kept(recipe.augment)
+            exposed = any(term.name == "outlier_exposure" for term in member.loss)
+            if exposed != (recipe.augment.strangers > 0.0):
+                raise UserError("loss outlier_exposure and augment.strangers go together")
+            if exposed and member.teacher:
+                raise UserError("its teacher would teach what strangers are called")
             if taught and not member.teacher:
                 raise UserError("its loss needs a teacher")
             if member.teacher and not taught:

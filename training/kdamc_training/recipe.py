@@ -70,7 +70,8 @@ class AugmentSection:
     carrier offset drawn from ``±carrier_offset`` (cycles a sample), a receiver's low-pass filter in
     a share ``receiver_filter`` of the frames; an envelope limited as by a fast automatic gain in a
     share ``limiting``, up to one that saturates at an RMS over ``limiting_drive``; more white noise
-    in a share ``noise`` of those whose SNR the data set knows, down to -10 dB."""
+    in a share ``noise`` of those whose SNR the data set knows, down to -10 dB. Of those that still
+    have 5 dB a share ``strangers`` becomes signals of no class, for the loss outlier_exposure."""
 
     rotation: bool = False
     conjugation: bool = False
@@ -80,6 +81,7 @@ class AugmentSection:
     limiting: float = 0.0
     limiting_drive: float = 2.5
     noise: float = 0.0
+    strangers: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -384,6 +386,7 @@ def _check(recipe: Recipe) -> None:
         ("augment.limiting", recipe.augment.limiting, 0.0, 1.0),
         ("augment.limiting_drive", recipe.augment.limiting_drive, 0.5, 100.0),
         ("augment.noise", recipe.augment.noise, 0.0, 1.0),
+        ("augment.strangers", recipe.augment.strangers, 0.0, 0.9),
     ]
     _check_limits(limits)
     _check_train(recipe.train, "train")

@@ -7,6 +7,7 @@ from . import cross_entropy as cross_entropy
 from . import dist as dist
 from . import dkd as dkd
 from . import feature as feature
+from . import outlier_exposure as outlier_exposure
 from . import posterior as posterior
 from . import response as response
 from . import similarity as similarity
