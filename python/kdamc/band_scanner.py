@@ -26,6 +26,9 @@ from .signal_search import SignalSearch, Track
 from .signal_tap import SETTLE_ROWS, Band, SignalTap, WantedRate
 
 _DECISION_FRAMES = 64
+#: All of a signal is classified until it has given so many frames and lasted a second; then frames
+#: with so many samples a second: more would hardly change a label that all of them make together.
+_GAPLESS_FRAMES, _LATER_SAMPLES_PER_SECOND = 256, 50e3
 
 
 @dataclass(frozen=True)
@@ -236,7 +239,15 @@ class BandScanner:
         before = follower.tap.samples_lost
         for samples in follower.tap.take():
             follower.channel.push(samples, follower.segment)
+            self._thin_out(follower)
         self._counters.samples_lost += follower.tap.samples_lost - before
+
+    def _thin_out(self, follower: _Follower) -> None:
+        """Leave gaps between the frames of a signal of which much is known."""
+        length, rate = self._engine.model.input_size, follower.segment.sample_rate
+        if follower.channel.position >= max(_GAPLESS_FRAMES * length, rate):
+            apart = round(length * rate / _LATER_SAMPLES_PER_SECOND)
+            follower.channel.set_hop(max(length, apart))
 
     def _end(self, track: Track) -> None:
         follower = self._followers.get(track.number)

@@ -256,6 +256,22 @@ class Scanner(gr_unittest.TestCase):
             _, found = self.scan(chunk)
             self.assertEqual(found, whole)
 
+    def test_a_long_signal_is_looked_at_now_and_then(self):
+        rng = np.random.default_rng(5)
+        noise = rng.standard_normal((3_000_000, 2), np.float32).view(np.complex64)[:, 0]
+        signal = keyed(50e3, 2.8, 200.0, rng, RATE, 0.0) * 1e-10 * np.sqrt(10**1.8)
+        noise[100_000 : 100_000 + len(signal)] += signal.astype(np.complex64)
+        found = []
+        scanner = BandScanner(Engine.of("rml2016_10a_plain"), RATE, found.append, ignore_dc=False)
+        scanner.push(noise)
+        scanner.finish()
+        last = found[-1]
+        self.assertEqual((last.ongoing, last.label), (False, "QPSK"))
+        # All of the first second at 8 samples a symbol, then 50,000 samples a second.
+        self.assertAlmostEqual(last.frames_used, (400e3 + 1.8 * 50e3) / 128, delta=60)
+        self.assertEqual((last.frames_lost, last.samples_lost), (0, 0))
+        self.assertAlmostEqual(last.stop, 2_900_000, delta=0.01 * RATE)
+
     def test_beyond_the_extractors_signals_are_listed_unknown(self):
         scanner, found = self.scan(50_000, max_signals=1)
         self.assertEqual(sorted(signal.label for signal in found), ["QPSK", "unknown"])
