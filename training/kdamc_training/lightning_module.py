@@ -212,7 +212,7 @@ class ClassifierModule(lightning.LightningModule):
             self._make_terms()
         self.register_buffer("_mirror_images", mirror_images(classes), persistent=False)
         plain = torch.tensor([name in strangers.PLAIN for name in classes])
-        self.register_buffer("_plain", plain, persistent=False)
+        self.register_buffer("plain", plain, persistent=False)
         self.accuracy = MulticlassAccuracy(len(classes), average="micro")
 
     def _make_terms(self) -> None:
@@ -273,7 +273,7 @@ class ClassifierModule(lightning.LightningModule):
             log_posterior = self._renamed(self._known("log_posterior", position), mirrored)
         label = torch.where(mirrored, self._mirror_images[label], label)
         if strange > 0.0:
-            iq, label, true_snr = estrange(iq, label, true_snr, self._plain, generator, strange)
+            iq, label, true_snr = estrange(iq, label, true_snr, self.plain, generator, strange)
         attention = any(term.needs_attention for term in self.terms)
         student = outputs_of(self.network, iq, attention=attention)
         if self.hparams.teacher_sees == "original":

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scores of how unlike a frame is to all that a network was trained on, part of its ONNX graph.
 
-Two kinds, of which measurement chooses:
+Three kinds, of which measurement chooses:
 
 - ``energy``: minus the log of the sum of the exponentials of the logits (W. Liu et al.,
   "Energy-based out-of-distribution detection", NeurIPS 2020, eq. 4 at temperature 1).
@@ -10,10 +10,14 @@ Two kinds, of which measurement chooses:
   mean, under one covariance of all classes (K. Lee et al., "A simple unified framework for
   detecting out-of-distribution samples", NeurIPS 2018, eq. 2; the shrinkage of O. Ledoit and
   M. Wolf and the last layer alone are our choice).
+- ``stranger``: the log odds, by a layer of 128 on the pooled features, of a frame's being one of
+  the made-up signals of ``strangers.py`` (after D. Hendrycks et al., "Deep anomaly detection with
+  outlier exposure", ICLR 2019; that the network itself stays as it is is our choice).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,15 +25,19 @@ import torch
 from torch import Tensor, nn
 
 from .errors import UserError
-from .lightning_module import ClassifierModule
+from .lightning_module import ClassifierModule, augment, limit
 from .networks.outputs import Outputs, outputs_of
+from .recipe import AugmentSection
+from .strangers import strangers
 from .training_data import Frames, Part
 
-KINDS = ("energy", "mahalanobis")
+KINDS = ("energy", "mahalanobis", "stranger")
 
 _BATCH = 512
 _MOST_FRAMES = 50_000
 """More would not change a covariance by anything that matters."""
+_MOST_STRANGERS = 30_000
+_HIDDEN = 128
 
 
 class UnknownScore(nn.Module):
@@ -66,6 +74,35 @@ class Mahalanobis(UnknownScore):
         return distance.amin(dim=1) / white.shape[1]
 
 
+class Stranger(UnknownScore):
+    """Features ``(n, d)``, less ``middle (d)`` and over ``scale (d)``, through one hidden layer:
+    weights ``(d, h)`` and ``(h, 1)``, biases ``(h)`` and ``(1)``."""
+
+    def __init__(
+        self,
+        middle: np.ndarray,
+        scale: np.ndarray,
+        weights: Sequence[np.ndarray],
+        biases: Sequence[np.ndarray],
+    ) -> None:
+        super().__init__()
+        # The standard score as part of the first layer.
+        first = weights[0] / scale[:, None]
+        self.layers = nn.Sequential(
+            _dense(first, biases[0] - middle @ first), nn.ReLU(), _dense(weights[1], biases[1])
+        )
+
+    def forward(self, shown: Outputs) -> Tensor:
+        return self.layers(pooled(shown))[:, 0]
+
+
+def _dense(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:
+    layer = nn.Linear(*weight.shape)
+    layer.weight.data = torch.from_numpy(weight.T.astype(np.float32))
+    layer.bias.data = torch.from_numpy(bias.astype(np.float32))
+    return layer.requires_grad_(False)
+
+
 def pooled(shown: Outputs) -> Tensor:
     """The last features, mean over tokens, ``(n, width)``."""
     if not shown.features:
@@ -87,10 +124,14 @@ def fit(
         raise UserError(f"no score {kind!r}; known: {', '.join(KINDS)}")
     if kind == "energy":
         return Energy()
-    from sklearn.covariance import ledoit_wolf
-
     if from_db is not None:
         part = _from(part, from_db)
+    return _fit_mahalanobis(module, part) if kind == "mahalanobis" else _fit_stranger(module, part)
+
+
+def _fit_mahalanobis(module: ClassifierModule, part: Part) -> Mahalanobis:
+    from sklearn.covariance import ledoit_wolf
+
     step = -(-len(part) // _MOST_FRAMES)
     some = Part(part.path, part.chosen[::step], part.classes)
     features = _of_frames(module, some, pooled)
@@ -99,6 +140,38 @@ def fit(
     covariance, _ = ledoit_wolf(features - means[np.searchsorted(np.unique(labels), labels)])
     whitening = np.linalg.cholesky(np.linalg.inv(covariance))
     return Mahalanobis(whitening, means @ whitening)
+
+
+def _fit_stranger(module: ClassifierModule, part: Part) -> Stranger:
+    """Trained on frames, augmented as the network's own were, and on what is made of them."""
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    step = -(-len(part) // _MOST_STRANGERS)
+    frames = Frames(Part(part.path, part.chosen[::step], part.classes))
+    settings = dict(module.hparams.augment)
+    for key in ("noise", "strangers"):
+        settings.pop(key, None)
+    limited = settings.pop("limiting", 0.0)
+    drive = settings.pop("limiting_drive", AugmentSection().limiting_drive)
+    generator = torch.Generator().manual_seed(0)
+    features, strange = [], []
+    with torch.inference_mode():
+        for index in torch.randperm(len(frames), generator=generator).split(_BATCH):
+            iq, label, _ = frames[index]
+            iq, _ = augment(iq, generator, **settings)
+            if limited > 0.0:
+                iq = limit(iq, generator, limited, drive)
+            other, _, made = strangers(iq, label, module.plain, generator)
+            for one, is_strange in ((iq, False), (other[made], True)):
+                shown = pooled(outputs_of(module.network, one))
+                features.append(shown.float().numpy())
+                strange.append(np.full(len(one), is_strange))
+    features, strange = np.concatenate(features), np.concatenate(strange)
+    standard = StandardScaler().fit(features)
+    head = MLPClassifier((_HIDDEN,), early_stopping=True, random_state=0)
+    head.fit(standard.transform(features), strange)
+    return Stranger(standard.mean_, standard.scale_, head.coefs_, head.intercepts_)
 
 
 def scores_of(module: ClassifierModule, score: UnknownScore, part: Part) -> np.ndarray:
