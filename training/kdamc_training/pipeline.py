@@ -331,7 +331,7 @@ def _left_out_scores(data: DataSection, module: Any, parts: Parts) -> dict[str, 
             others,
             _UNKNOWN_FROM_DB,
         )
-        for kind in unknown.KINDS
+        for kind in unknown.kinds_of(module)
     }
 
 

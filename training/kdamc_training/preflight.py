@@ -18,6 +18,9 @@ from .errors import UserError
 from .lightning_module import ClassifierModule
 from .recipe import AugmentSection, DataSection, Recipe
 
+_OF_STRANGERS = ("outlier_exposure", "stranger")
+"""Losses that look at frames of no class."""
+
 
 def check(recipe: Recipe, wanted: Collection[str]) -> None:
     """Make the networks and losses of the members ``wanted`` once, for the data's classes.
@@ -37,9 +40,10 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
             taught = any(losses.known(term.name).needs_teacher for term in member.loss)
             if any(losses.known(term.name).needs_posterior for term in member.loss):
                 _check_kept(recipe.augment)
-            exposed = any(term.name == "outlier_exposure" for term in member.loss)
+            exposed = any(term.name in _OF_STRANGERS for term in member.loss)
             if exposed != (recipe.augment.strangers > 0.0):
-                raise UserError("loss outlier_exposure and augment.strangers go together")
+                losses_named = " or ".join(_OF_STRANGERS)
+                raise UserError(f"loss {losses_named} and augment.strangers go together")
             if exposed and member.teacher:
                 raise UserError("its teacher would teach what strangers are called")
             if taught and not member.teacher:

@@ -71,7 +71,8 @@ class AugmentSection:
     a share ``receiver_filter`` of the frames; an envelope limited as by a fast automatic gain in a
     share ``limiting``, up to one that saturates at an RMS over ``limiting_drive``; more white noise
     in a share ``noise`` of those whose SNR the data set knows, down to -10 dB. Of those that still
-    have 5 dB a share ``strangers`` becomes signals of no class, for the loss outlier_exposure."""
+    have 5 dB a share ``strangers`` becomes signals of no class, for the losses outlier_exposure
+    and stranger."""
 
     rotation: bool = False
     conjugation: bool = False

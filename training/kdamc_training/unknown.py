@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scores of how unlike a frame is to all that a network was trained on, part of its ONNX graph.
 
-Three kinds, of which measurement chooses:
+Kinds, of which measurement chooses:
 
 - ``energy``: minus the log of the sum of the exponentials of the logits (W. Liu et al.,
   "Energy-based out-of-distribution detection", NeurIPS 2020, eq. 4 at temperature 1).
@@ -13,6 +13,8 @@ Three kinds, of which measurement chooses:
 - ``stranger``: the log odds, by a layer of 128 on the pooled features, of a frame's being one of
   the made-up signals of ``strangers.py`` (after D. Hendrycks et al., "Deep anomaly detection with
   outlier exposure", ICLR 2019; that the network itself stays as it is is our choice).
+- ``own``: the log odds that the network gives itself, trained together with it on such signals
+  (the loss ``stranger``).
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from .recipe import AugmentSection
 from .strangers import strangers
 from .training_data import Frames, Part
 
-KINDS = ("energy", "mahalanobis", "stranger")
+KINDS = ("energy", "mahalanobis", "stranger", "own")
 
 _BATCH = 512
 _MOST_FRAMES = 50_000
@@ -52,6 +54,13 @@ class Energy(UnknownScore):
 
     def forward(self, shown: Outputs) -> Tensor:
         return -torch.logsumexp(shown.logits, dim=1)
+
+
+class Own(UnknownScore):
+    """See the module."""
+
+    def forward(self, shown: Outputs) -> Tensor:
+        return shown.stranger
 
 
 class Mahalanobis(UnknownScore):
@@ -124,6 +133,10 @@ def fit(
         raise UserError(f"no score {kind!r}; known: {', '.join(KINDS)}")
     if kind == "energy":
         return Energy()
+    if kind == "own":
+        if kind not in kinds_of(module):
+            raise UserError("the network gives no log odds of a stranger: score own cannot be had")
+        return Own()
     if from_db is not None:
         part = _from(part, from_db)
     return _fit_mahalanobis(module, part) if kind == "mahalanobis" else _fit_stranger(module, part)
@@ -172,6 +185,14 @@ def _fit_stranger(module: ClassifierModule, part: Part) -> Stranger:
     head = MLPClassifier((_HIDDEN,), early_stopping=True, random_state=0)
     head.fit(standard.transform(features), strange)
     return Stranger(standard.mean_, standard.scale_, head.coefs_, head.intercepts_)
+
+
+def kinds_of(module: ClassifierModule) -> tuple[str, ...]:
+    """The kinds that the module's network has what they need for."""
+    with torch.inference_mode():
+        shown = outputs_of(module.network, torch.ones(1, 2, module.hparams.frame_length))
+    has = {"energy": True, "own": shown.stranger is not None}
+    return tuple(kind for kind in KINDS if has.get(kind, bool(shown.features)))
 
 
 def scores_of(module: ClassifierModule, score: UnknownScore, part: Part) -> np.ndarray:

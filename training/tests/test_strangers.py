@@ -100,6 +100,16 @@ def test_outlier_exposure_by_hand():
     assert float(loss(shown, None, torch.tensor([0, 1, 0]))) == 0.0
 
 
+def test_log_odds_of_strangers_by_hand():
+    shown = Outputs(torch.zeros(3, 2), stranger=torch.tensor([math.log(3.0), 0.0, -math.log(4.0)]))
+    loss = losses.create("stranger", student=shown, teacher=None)
+    found = loss(shown, None, torch.tensor([NO_CLASS, 1, 0]))
+    # Strangers with probabilities 3/4, 1/2 and 1/5, of which the first is one.
+    assert float(found) == pytest.approx((math.log(4 / 3) + math.log(2) + math.log(5 / 4)) / 3)
+    with pytest.raises(UserError, match="no log odds"):
+        losses.create("stranger", student=Outputs(torch.zeros(1, 2)), teacher=None)
+
+
 def test_strangers_and_their_loss_go_together():
     one = recipe.load(recipe.find("live/live"), "smoke", overrides=["augment.strangers=0.3"])
     with pytest.raises(UserError, match="go together"):

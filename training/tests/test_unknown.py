@@ -21,7 +21,7 @@ CLASSES, LENGTH = ("BPSK", "AM", "noise"), 256
 @pytest.fixture(scope="module")
 def module():
     torch.manual_seed(0)
-    made = untrained("live_conv", {}, CLASSES, LENGTH)
+    made = untrained("live_conv", {"stranger": True}, CLASSES, LENGTH)
     # Statistics of real features, so that the untrained network looks at its input.
     made.network.train()
     with torch.no_grad():
@@ -79,6 +79,17 @@ def test_scores_are_those_of_the_exported_file(kind, module, data, tmp_path):
     np.testing.assert_allclose(found, of_all[::50], atol=1e-3)
 
 
+def test_a_network_has_the_scores_that_it_shows(module, data):
+    assert unknown.kinds_of(module) == unknown.KINDS
+    assert unknown.kinds_of(untrained("plain_conv", {}, CLASSES, LENGTH)) == ("energy",)
+    without = untrained("live_conv", {}, CLASSES, LENGTH)
+    assert "own" not in unknown.kinds_of(without)
+    with pytest.raises(UserError, match="score own cannot be had"):
+        unknown.fit("own", without, Part(data, np.arange(600)))
+
+
 def test_no_other_score_is_known(module, data):
-    with pytest.raises(UserError, match="no score 'guess'; known: energy, mahalanobis, stranger"):
+    with pytest.raises(
+        UserError, match="no score 'guess'; known: energy, mahalanobis, stranger, own"
+    ):
         unknown.fit("guess", module, Part(data, np.arange(600)))

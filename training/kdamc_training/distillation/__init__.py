@@ -13,3 +13,4 @@ from . import response as response
 from . import similarity as similarity
 from . import skd as skd
 from . import snr as snr
+from . import stranger as stranger

@@ -29,7 +29,7 @@ class LiveConv(nn.Module):
 
     ``kernels``, ``strides`` and ``widths`` name one convolution each and must be of one length;
     ``lags`` are the distances of the phase steps, in samples. ``outputs`` also gives ``snr_db (n)``
-    in dB.
+    in dB, and with the option ``stranger`` the log odds that a frame is of none of the classes.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class LiveConv(nn.Module):
         strides: Sequence[int] = (2, 2, 2, 2, 2),
         widths: Sequence[int] = (24, 40, 64, 96, 128),
         lags: Sequence[int] = (1, 4),
+        stranger: bool = False,
     ) -> None:
         super().__init__()
         if not len(kernels) == len(strides) == len(widths):
@@ -58,6 +59,9 @@ class LiveConv(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(3 * channels, classes)
         self.snr = nn.Sequential(nn.Linear(3 * channels, 32), nn.ReLU(), nn.Linear(32, 1))
+        self.stranger = None
+        if stranger:
+            self.stranger = nn.Sequential(nn.Linear(3 * channels, 64), nn.ReLU(), nn.Linear(64, 1))
 
     def forward(self, iq: Tensor) -> Tensor:
         return self.outputs(iq).logits
@@ -70,4 +74,5 @@ class LiveConv(nn.Module):
         spread = torch.sqrt((features * features).mean(dim=2) - mean * mean + _TINY)
         pooled = torch.cat([mean, features.amax(dim=2), spread], dim=1)
         snr_db = _SNR_MIDDLE + _SNR_SCALE * self.snr(pooled)[:, 0]
-        return Outputs(self.head(pooled), features=(pooled[:, None],), snr_db=snr_db)
+        stranger = self.stranger and self.stranger(pooled)[:, 0]
+        return Outputs(self.head(pooled), (pooled[:, None],), snr_db=snr_db, stranger=stranger)

@@ -15,13 +15,15 @@ class Outputs:
 
     ``features`` are ``(n, tokens, width)`` each, ``attention`` maps ``(n, tokens, tokens)`` each:
     the mean over the heads, rows are queries and sum to 1. Which layers they belong to is said by
-    the network that gives them. ``snr_db (n)`` is its estimate of the SNR, if it makes one.
+    the network that gives them. ``snr_db (n)`` is its estimate of the SNR, ``stranger (n)`` the log
+    odds that a frame is of none of the classes, if it makes them.
     """
 
     logits: Tensor
     features: tuple[Tensor, ...] = ()
     attention: tuple[Tensor, ...] = ()
     snr_db: Tensor | None = None
+    stranger: Tensor | None = None
 
 
 def outputs_of(network: nn.Module, iq: Tensor, attention: bool = False) -> Outputs:
