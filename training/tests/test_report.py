@@ -18,6 +18,7 @@ from kdamc_training.report import collect, published
 
 TOP = pipeline.RESULTS.parents[1]
 SBCNN, MLD = "sbcnn/rml2018.01a", "mldnet/rml2016.10a"
+LEFT_OUT = "live/left-out"
 CROSS, MAPS = "crosstlnet/rml2016.10a", "crosstlnet/ablations-rml2016.10a"
 
 
@@ -418,6 +419,16 @@ def test_recipes_refuse_confusion_of_members_at_no_label():
 def test_recipes_refuse_feature_maps_of_one_class():
     with pytest.raises(UserError, match=r"'report\.feature_maps_of' needs two"):
         recipe.load(recipe.find(MAPS), overrides=["report.classes_of_interest=[QAM16]"])
+
+
+def test_scores_of_left_out_classes_are_the_records(tmp_path):
+    told = {"from_db": 5, "known_frames": 1200, "unknown_frames": 50, "auroc": 0.7}
+    left_out = {"energy": {**told, "auroc_by_class": {"4FSK": 0.5, "OFDM": 0.9}}}
+    make_record(tmp_path, LEFT_OUT, "student", 0, left_out=left_out)
+    text, _ = report.build(tmp_path)
+    (row,) = rows_of(text, "`student` | energy")
+    assert row[2:] == ["0.700", "4FSK 0.500, OFDM 0.900", "1,200 and 50"]
+    assert "from 5 dB" in text
 
 
 def test_feature_maps_are_the_records(tmp_path):

@@ -93,6 +93,7 @@ def _part(experiment: Experiment, paper: Published | None, pictures: Pictures) -
     lines += _class_report(experiment)
     lines += _confusions(experiment, pictures)
     lines += _feature_maps(experiment, pictures)
+    lines += _left_out(experiment)
     if paper and experiment.budget != "paper" and paper.of(recipe.name):
         lines += ["#### The paper's figures, not comparable with those above", ""]
         lines += ["They are for the paper's full networks on genuine data.", ""]
@@ -359,6 +360,25 @@ def _feature_maps(experiment: Experiment, pictures: Pictures) -> list[str]:
                 "",
             ]
     return lines
+
+
+def _left_out(experiment: Experiment) -> list[str]:
+    """How each score tells classes that training did not see."""
+    rows = []
+    for name, records in experiment.members.items():
+        for kind, told in records[0].get("left_out", {}).items():
+            by_class = [f"{of} {value:.3f}" for of, value in told["auroc_by_class"].items()]
+            frames = f"{told['known_frames']:,} and {told['unknown_frames']:,}"
+            rows.append([f"`{name}`", kind, f"{told['auroc']:.3f}", ", ".join(by_class), frames])
+    if not rows:
+        return []
+    low = next(iter(experiment.any_record["left_out"].values()))["from_db"]
+    header = ["member", "score", "AUROC", "by class", "known and left-out frames"]
+    about = (
+        f"How often a frame of a class left out of training scores above one of a known class, at "
+        f"SNR labels from {low} dB, first seed:"
+    )
+    return [about, "", *table(header, rows)]
 
 
 def _published_tables(paper: Published, recipe: str) -> list[str]:
