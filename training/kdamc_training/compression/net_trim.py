@@ -27,12 +27,17 @@ units a rho that follows the residuals took more iterations than a rho of 1 on a
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import warnings
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import UserError
+from ..files import replacing
 from .coo import Coo
 
 # A smaller weight, in units of the layer's mean magnitude, counts as zero.
@@ -56,6 +61,37 @@ class State:
     solution: np.ndarray
     dual_outputs: np.ndarray
     dual_weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class Progress:
+    """All that ADMM has between two iterations: going on from it gives what not stopping would.
+
+    ``solution``, ``dual_outputs`` and ``dual_weights`` are as in ``State``, the latter two over
+    rho; ``response`` is X U ``(P, M)`` as the last solution gave it, which a product made anew
+    would round otherwise. ``primal`` and ``dual`` are the residuals so far.
+    """
+
+    solution: np.ndarray
+    response: np.ndarray
+    dual_outputs: np.ndarray
+    dual_weights: np.ndarray
+    primal: np.ndarray
+    dual: np.ndarray
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write it to a file (NumPy's npz), whole or not at all."""
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **vars(self))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Progress:
+        """From the file that ``save`` wrote; raises UserError if it is none."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(**{entry.name: file[entry.name] for entry in dataclasses.fields(cls)})
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path}: no progress of Net-Trim: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -102,6 +138,9 @@ def net_trim(
     tolerance: float = 1e-4,
     max_iterations: int = 2000,
     warm_start: State | None = None,
+    resume: Progress | None = None,
+    keep: Callable[[Progress], None] | None = None,
+    keep_every: int = 50,
 ) -> NetTrimResult:
     """Prune the layer y = relu(W x + b) on ``inputs``.
 
@@ -111,6 +150,8 @@ def net_trim(
     ``tolerance`` is relative, of both residuals (Boyd et al., "Distributed optimization and
     statistical learning via ADMM", section 3.3; the sizes they are relative to are our choice).
     ``warm_start`` is the state of a result for the same layer and inputs, say of another gain.
+    ``keep`` is called with the progress after every ``keep_every`` iterations, whose arrays are
+    its own only until it returns; ``resume`` goes on from such progress of the very same problem.
     Memory: 8 P N bytes for X, 8 min(P, N)^2 for the factor, and a dozen arrays of P M and N M.
 
     Warns with NotConverged if the iterations do not suffice. Raises UserError for shapes that do
@@ -119,6 +160,8 @@ def net_trim(
     inputs = np.asarray(inputs)
     w, b = np.asarray(weight, np.float64), np.asarray(bias, np.float64)
     _check(inputs, w, b, gain, rho, max_iterations)
+    if keep_every < 1:
+        raise UserError(f"keep_every is {keep_every}; it must be 1 or more")
     frames, outputs = len(inputs), len(w)
     # One float64 copy, with the bias's column, scaled in place: X may have gigabytes.
     augmented = np.empty((frames, w.shape[1] + 1))
@@ -148,17 +191,28 @@ def net_trim(
     dual_outputs = warm_start.dual_outputs / rho
     dual_weights = warm_start.dual_weights / rho
     project = _GraphProjection(augmented)
-    response = augmented @ solution
+    primal: list[float] = []
+    dual: list[float] = []
+    if resume is None:
+        response = augmented @ solution
+    else:
+        if resume.response.shape != target.shape or resume.solution.shape != original.shape:
+            raise UserError(
+                f"the progress is of {len(resume.response)} frames and a layer of "
+                f"{resume.solution.shape}, not of {frames} and {original.shape}"
+            )
+        solution, response = resume.solution, resume.response
+        dual_outputs, dual_weights = resume.dual_outputs.copy(), resume.dual_weights.copy()
+        primal, dual = resume.primal.tolist(), resume.dual.tolist()
 
     # The sizes that the residuals are held against: outputs and weights of the layer, and the 1
     # that every weight's derivative of the 1-norm has. Not that of X U or of the bias, as outputs
     # far below zero would make both too lenient.
     primal_tolerance = tolerance * (_norm(target, original[:-1]) or 1.0)
     dual_tolerance = tolerance * np.sqrt(w.size)
-    primal, dual = [], []
     converged = False
     sparse = solution
-    for _ in range(max_iterations):
+    for _ in range(len(primal), max_iterations):
         bounded = _bounded(response - dual_outputs, target, active, radius)
         sparse = _shrunk(solution - dual_weights, penalty / rho)
         relaxed_outputs = _RELAXATION * bounded + (1.0 - _RELAXATION) * response
@@ -174,6 +228,13 @@ def net_trim(
         converged = primal[-1] <= 1.0 and dual[-1] <= 1.0
         if converged:
             break
+        # Not after the last one: what is left of it then is the result.
+        if keep is not None and len(primal) % keep_every == 0 and len(primal) < max_iterations:
+            keep(
+                Progress(
+                    solution, response, dual_outputs, dual_weights, np.array(primal), np.array(dual)
+                )
+            )
 
     if not converged:
         warnings.warn(
