@@ -22,6 +22,8 @@ import yaml
 from .errors import UserError
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+COMPRESSION = "compression"
+"""Folder of recipes of another kind: see ``compression.recipe``."""
 BUDGETS = ("smoke", "reduced", "paper")
 TEACHER_SEES = ("augmented", "original")
 
@@ -220,7 +222,7 @@ class Recipe:
     def train_of(self, member: str) -> TrainSection:
         """The training settings of a member, its own over the recipe's."""
         own = self.members[member].train
-        return _build(TrainSection, dataclasses.asdict(self.train) | own, f"members.{member}.train")
+        return build(TrainSection, dataclasses.asdict(self.train) | own, f"members.{member}.train")
 
     def seeds_of(self, member: str) -> list[int]:
         """The seeds that a member is trained with."""
@@ -235,11 +237,12 @@ def find(name: str) -> Path:
     raise UserError(f"no recipe {name!r}: neither a file nor one of {', '.join(names()) or 'none'}")
 
 
-def names() -> list[str]:
-    """Names of the recipes that come with the package, sorted."""
-    return sorted(
+def names(compression: bool = False) -> list[str]:
+    """Names of the recipes that come with the package, sorted; or those for compression."""
+    found = sorted(
         path.relative_to(RECIPES).with_suffix("").as_posix() for path in RECIPES.rglob("*.yaml")
     )
+    return [name for name in found if name.startswith(f"{COMPRESSION}/") == compression]
 
 
 def load(path: str | Path, budget: str = "paper", overrides: list[str] | None = None) -> Recipe:
@@ -247,6 +250,16 @@ def load(path: str | Path, budget: str = "paper", overrides: list[str] | None = 
 
     Raises UserError, naming the file and the key, for whatever cannot be used.
     """
+    recipe = build(Recipe, document_of(path, budget, overrides), "")
+    _check(recipe)
+    return recipe
+
+
+def document_of(
+    path: str | Path, budget: str, overrides: list[str] | None = None
+) -> dict[str, Any]:
+    """The sections of a recipe file as they are at ``budget``, its name among them, and after
+    ``overrides``; raises UserError as ``load``."""
     path = Path(path)
     document = _read(path)
     budgets = document.pop("budgets", {})
@@ -263,14 +276,12 @@ def load(path: str | Path, budget: str = "paper", overrides: list[str] | None = 
     for key, value in changes.items():
         _set(document, key, value)
     document["budget"] = budget
-    recipe = _build(Recipe, document, "")
-    _check(recipe)
-    return recipe
+    return document
 
 
 def data_section(values: Any) -> DataSection:
     """The section ``data`` from the settings of a run; raises UserError if it is none."""
-    return _build(DataSection, values, "data")
+    return build(DataSection, values, "data")
 
 
 def as_yaml(recipe: Recipe) -> str:
@@ -319,8 +330,11 @@ def _set(document: dict, dotted: str, value: Any) -> None:
     document[last] = value
 
 
-def _build(kind: type, values: Any, where: str) -> Any:
-    """Turn a mapping into the dataclass ``kind``, checking names and types all the way down."""
+def build(kind: type, values: Any, where: str) -> Any:
+    """Turn a mapping into the dataclass ``kind``, checking names and types all the way down.
+
+    ``where`` is the key of the mapping, "" for a whole recipe. Raises UserError by name.
+    """
     if not isinstance(values, Mapping):
         raise UserError(f"recipe key {where!r} is not a section")
     fields = {entry.name: entry for entry in dataclasses.fields(kind)}
@@ -350,7 +364,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
             return None
         (kind,) = (option for option in typing.get_args(kind) if option is not types.NoneType)
     if dataclasses.is_dataclass(kind):
-        return _build(kind, value, where)
+        return build(kind, value, where)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is list:
         if not isinstance(value, list):
@@ -389,13 +403,13 @@ def _check(recipe: Recipe) -> None:
         ("augment.noise", recipe.augment.noise, 0.0, 1.0),
         ("augment.strangers", recipe.augment.strangers, 0.0, 0.9),
     ]
-    _check_limits(limits)
+    check_limits(limits)
     _check_train(recipe.train, "train")
     if not recipe.members:
         raise UserError("recipe key 'members' names no network")
     if not recipe.seeds or len(set(recipe.seeds)) != len(recipe.seeds):
         raise UserError(f"recipe key 'seeds' is {recipe.seeds}; it must name different seeds")
-    _check_limits([("seeds", seed, 0, 2**31 - 1) for seed in recipe.seeds])
+    check_limits([("seeds", seed, 0, 2**31 - 1) for seed in recipe.seeds])
     before: list[str] = []
     for name, member in recipe.members.items():
         where = f"members.{name}"
@@ -409,7 +423,7 @@ def _check(recipe: Recipe) -> None:
                     f"recipe key '{where}.teacher' is {teacher!r}, which is no member listed "
                     "before it"
                 )
-        _check_limits([(f"{where}.teacher_rotations", member.teacher_rotations, 1, 64)])
+        check_limits([(f"{where}.teacher_rotations", member.teacher_rotations, 1, 64)])
         if member.teacher_sees not in TEACHER_SEES:
             raise UserError(
                 f"recipe key '{where}.teacher_sees' is {member.teacher_sees!r}; it must be one of "
@@ -418,8 +432,8 @@ def _check(recipe: Recipe) -> None:
         if not member.loss:
             raise UserError(f"recipe key '{where}.loss' is empty")
         if member.seeds is not None:
-            _check_limits([(f"{where}.seeds", member.seeds, 1, len(recipe.seeds))])
-        _check_limits([(f"{where}.train_share", member.train_share, 1e-4, 1.0)])
+            check_limits([(f"{where}.seeds", member.seeds, 1, len(recipe.seeds))])
+        check_limits([(f"{where}.train_share", member.train_share, 1e-4, 1.0)])
         _check_train(recipe.train_of(name), f"{where}.train")
         before.append(name)
     _check_report(recipe)
@@ -445,7 +459,7 @@ def _check_data(data: DataSection) -> None:
             raise UserError("recipe keys 'data.runs' and 'data.test_runs' come together")
     if data.snr and (len(data.snr) != 2 or data.snr[0] > data.snr[1]):
         raise UserError(f"recipe key 'data.snr' is {data.snr}; it must be [lowest, highest]")
-    _check_limits(
+    check_limits(
         [
             ("data.validation_share", data.validation_share, 0.001, 0.9),
             ("data.train_share", data.train_share, 1e-4, 1.0),
@@ -459,7 +473,7 @@ def _check_data(data: DataSection) -> None:
 
 
 def _check_train(train: TrainSection, where: str) -> None:
-    _check_limits(
+    check_limits(
         [
             (f"{where}.epochs", train.epochs, 1, 100000),
             (f"{where}.batch_size", train.batch_size, 2, 1 << 20),
@@ -513,7 +527,8 @@ def _check_report(recipe: Recipe) -> None:
         raise UserError("recipe key 'publish' needs data.runs and data.test_runs to calibrate on")
 
 
-def _check_limits(limits: list[tuple[str, float, float, float]]) -> None:
+def check_limits(limits: list[tuple[str, float, float, float]]) -> None:
+    """Raise UserError for the first (key, value, low, high) whose value is not within."""
     for key, value, low, high in limits:
         if not low <= value <= high:
             raise UserError(f"recipe key {key!r} is {value}; it must lie in {low} to {high}")

@@ -77,6 +77,6 @@ def test_the_command_writes_a_record(tmp_path, capsys):
     recipes = {row["parameters"]: row["recipe"] for row in record["rows"]}
     # Each size once, under the first recipe that has it.
     assert len(recipes) == len(record["rows"]) > 1
-    assert recipes[38_283] == "family/rml2016.10a small_scratch"
+    assert recipes[38_283] == "family/rml2016.10a"
     assert record["threads"] == 1 and record["weights"] == "untrained"
     assert record["hardware"] and record["versions"]["onnxruntime"] and record["git_rev"]
