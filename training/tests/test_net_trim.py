@@ -8,7 +8,7 @@ import pytest
 import torch
 from kdamc_training.compression.coo import Coo
 from kdamc_training.compression.keep_zeros import KeepZeros
-from kdamc_training.compression.net_trim import NotConverged, net_trim
+from kdamc_training.compression.net_trim import NotConverged, Progress, net_trim
 from kdamc_training.errors import UserError
 from torch import nn
 
@@ -147,6 +147,38 @@ def test_a_warm_start_takes_fewer_iterations():
     assert again.iterations <= 2
     with pytest.raises(UserError, match="warm start is of 150 frames"):
         net_trim(x[:100], weight, bias, 0.08, warm_start=near.state)
+
+
+@pytest.mark.parametrize("frames", [40, 200])
+def test_going_on_after_a_kill_is_not_stopping(frames, tmp_path):
+    x, weight, bias = layer(frames, 60, 6)
+    saved = tmp_path / "progress.npz"
+    whole = net_trim(x, weight, bias, 0.08, rho=2.0)
+    assert whole.iterations > 40
+
+    class Killed(Exception):
+        pass
+
+    def keep_and_die(progress: Progress) -> None:
+        progress.save(saved)
+        if len(progress.primal) == 30:
+            raise Killed
+
+    with pytest.raises(Killed):
+        net_trim(x, weight, bias, 0.08, rho=2.0, keep=keep_and_die, keep_every=15)
+    kept = Progress.load(saved)
+    assert len(kept.primal) == 30
+    resumed = net_trim(x, weight, bias, 0.08, rho=2.0, resume=kept)
+    for name in ("weight", "bias", "primal", "dual"):
+        np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name))
+    assert resumed.converged and resumed.distance == whole.distance
+    with pytest.raises(UserError, match="progress is of"):
+        net_trim(x[:-1], weight, bias, 0.08, resume=kept)
+    with pytest.raises(UserError, match="keep_every is 0"):
+        net_trim(x, weight, bias, 0.08, keep_every=0)
+    saved.write_bytes(saved.read_bytes()[:1000])
+    with pytest.raises(UserError, match="no progress of Net-Trim"):
+        Progress.load(saved)
 
 
 def test_stopping_too_early_is_said():
