@@ -156,15 +156,12 @@ def test_going_on_after_a_kill_is_not_stopping(frames, tmp_path):
     whole = net_trim(x, weight, bias, 0.08, rho=2.0)
     assert whole.iterations > 40
 
-    class Killed(Exception):
-        pass
-
     def keep_and_die(progress: Progress) -> None:
         progress.save(saved)
         if len(progress.primal) == 30:
-            raise Killed
+            raise KeyboardInterrupt
 
-    with pytest.raises(Killed):
+    with pytest.raises(KeyboardInterrupt):
         net_trim(x, weight, bias, 0.08, rho=2.0, keep=keep_and_die, keep_every=15)
     kept = Progress.load(saved)
     assert len(kept.primal) == 30

@@ -202,7 +202,8 @@ def net_trim(
                 f"{resume.solution.shape}, not of {frames} and {original.shape}"
             )
         solution, response = resume.solution, resume.response
-        dual_outputs, dual_weights = resume.dual_outputs.copy(), resume.dual_weights.copy()
+        # In the order they lie in, on which it depends how products round.
+        dual_outputs, dual_weights = resume.dual_outputs.copy("K"), resume.dual_weights.copy("K")
         primal, dual = resume.primal.tolist(), resume.dual.tolist()
 
     # The sizes that the residuals are held against: outputs and weights of the layer, and the 1
