@@ -298,6 +298,19 @@ def _parser() -> argparse.ArgumentParser:
     quantize.add_argument("--work", type=Path, metavar="DIR", help="folder for data and runs")
     quantize.set_defaults(do=_quantize)
 
+    compress = commands.add_parser(
+        "compress", help="prune and quantize what a recipe trained; goes on after a kill"
+    )
+    compress.add_argument("recipe", metavar="RECIPE", help="file or name: compression/…")
+    compress.add_argument("--budget", default="paper", metavar="B", help="smoke, reduced or paper")
+    compress.add_argument(
+        "--only", type=_names, default=(), metavar="A,B", help="only these rows and their origins"
+    )
+    compress.add_argument("--jobs", type=int, default=1, metavar="J", help="processes for data")
+    compress.add_argument("--work", type=Path, metavar="DIR", help="folder for data and runs")
+    compress.add_argument("--publish", action="store_true", help="copy records to results/")
+    compress.set_defaults(do=_compress)
+
     litmus = commands.add_parser(
         "litmus", help="check that torch, ONNX Runtime and the GNU Radio block say the same"
     )
@@ -544,6 +557,7 @@ def _list(options: argparse.Namespace) -> None:
         ("networks", network_registry.names()),
         ("losses", losses.names()),
         ("recipes", recipes),
+        ("recipes of compression", recipe.names(compression=True)),
     ):
         print(f"{title}:")
         for name in names:
@@ -697,6 +711,40 @@ def _quantize(options: argparse.Namespace) -> None:
         print("int8 is NOT faster at every batch size")
     if options.json:
         write_record(options.json, found)
+
+
+def _compress(options: argparse.Namespace) -> None:
+    from . import datasets as datasets
+    from .compression import compress
+    from .compression import recipe as compression_recipe
+    from .pipeline import WORK
+    from .recipe import find
+
+    def tell(record: dict[str, Any]) -> None:
+        layer, file, speed = record["layer"], record["file"], record["speed"]
+        size = f"C_Q {layer['c_q']:.2f}" if "c_q" in layer else f"p_e {100 * layer['p_e']:.2f} %"
+        admm = record.get("admm", {"converged": True})
+        print(
+            f"{record['row']}: {size}, file {file['factor']:.2f} times smaller "
+            f"({file['factor_claimed']:.2f} claimed), {100 * record['test']['overall']:.2f} % "
+            f"({100 * record['difference']['overall']:+.2f} points), "
+            + ", ".join(
+                f"{speed[str(size)]['ratio']:.2f} times as fast in batches of {size}"
+                for size in compress.BATCH_SIZES
+            )
+            + ("" if admm["converged"] else "; Net-Trim did NOT converge"),
+            flush=True,
+        )
+
+    compress.run(
+        compression_recipe.load(find(options.recipe, compression=True), options.budget),
+        options.command_line,
+        work=options.work or WORK,
+        jobs=options.jobs,
+        only=options.only,
+        publish=options.publish,
+        tell=tell,
+    )
 
 
 def _litmus(options: argparse.Namespace) -> int:

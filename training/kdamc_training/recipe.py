@@ -229,12 +229,16 @@ class Recipe:
         return self.seeds[: self.members[member].seeds]
 
 
-def find(name: str) -> Path:
-    """The file of a recipe given by path or by its name under ``training/recipes``."""
+def find(name: str, compression: bool = False) -> Path:
+    """The file of a recipe given by path or by its name under ``training/recipes``.
+
+    ``compression`` says which kind is asked for, to name those that there are.
+    """
     for candidate in (Path(name), RECIPES / name, RECIPES / f"{name}.yaml"):
         if candidate.is_file():
             return candidate
-    raise UserError(f"no recipe {name!r}: neither a file nor one of {', '.join(names()) or 'none'}")
+    known = ", ".join(names(compression)) or "none"
+    raise UserError(f"no recipe {name!r}: neither a file nor one of {known}")
 
 
 def names(compression: bool = False) -> list[str]:

@@ -20,7 +20,7 @@ from .same_convolution import same_convolution
 from .vtcnn2 import HiddenLayerClassifier
 
 
-class _Inception(nn.Module):
+class Inception(nn.Module):
     """Three branches side by side, ``(n, inputs, 2, L)`` to ``(n, 3 * filters, 2, L)``."""
 
     def __init__(self, inputs: int, filters: int) -> None:
@@ -59,8 +59,8 @@ class InceptionNet(HiddenLayerClassifier):
     ) -> None:
         body = nn.Sequential(
             nn.ZeroPad2d((1, 2, 0, 0)),
-            _Inception(1, filters),
-            _Inception(3 * filters, filters),
+            Inception(1, filters),
+            Inception(3 * filters, filters),
         )
         features = 3 * filters * 2 * (frame_length + 3)
         super().__init__(body, features, classes=classes, hidden=hidden, dropout=dropout)

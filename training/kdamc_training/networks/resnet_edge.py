@@ -19,7 +19,7 @@ from .same_convolution import same_convolution
 from .vtcnn2 import HiddenLayerClassifier
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """Convolution, ReLU, convolution of the width ``last``; what went in is added."""
 
     def __init__(self, filters: int, last: int) -> None:
@@ -54,8 +54,8 @@ class ResNetEdge(HiddenLayerClassifier):
             nn.ZeroPad2d((2, 2, 0, 0)),
             *same_convolution(1, filters, (1, 8)),
             nn.ReLU(inplace=True),
-            _Residual(filters, 8),
-            _Residual(filters, 3),
+            Residual(filters, 8),
+            Residual(filters, 3),
         )
         super().__init__(
             body, filters * 2 * (frame_length + 4), classes=classes, hidden=hidden, dropout=dropout
