@@ -484,15 +484,20 @@ def _write(
 
 
 def _agreement(module: nn.Module, path: Path, parts: Parts) -> float:
-    """The largest difference of logits between torch and the file; RuntimeError if too large."""
+    """``difference_from_torch`` over some of the test frames."""
     frames = Frames(parts.test)
     chosen = np.linspace(0, len(frames) - 1, min(_COMPARED, len(frames))).astype(int)
-    iq = frames[torch.from_numpy(chosen)][0]
+    return difference_from_torch(module, path, frames[torch.from_numpy(chosen)][0])
+
+
+def difference_from_torch(module: nn.Module, path: Path, iq: torch.Tensor) -> float:
+    """The largest difference of logits between ``module`` and the ONNX file at ``path``, for frames
+    ``(n, 2, L)``; RuntimeError if it is over ``TOLERANCE``."""
     with torch.inference_mode():
         expected = module.eval()(iq).numpy()
     difference = float(np.abs(open_model(str(path)).run(iq.numpy()).logits - expected).max())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-        raise RuntimeError(f"{path}: logits are off by {difference} from torch")
+        raise RuntimeError(f"{path}: logits are off by {difference:.3g} from torch")
     return difference
 
 
@@ -549,7 +554,6 @@ def speeds(
     files: Mapping[str, Path],
     sizes: Sequence[int] = BATCH_SIZES,
     turns: int = _TURNS,
-    seconds: float = _SECONDS_A_TURN,
 ) -> dict[str, Any]:
     """Frames a second of ``files`` in turns, so that what else the machine does meets all."""
     models = {kind: open_model(str(path)) for kind, path in files.items()}
@@ -557,7 +561,7 @@ def speeds(
     for size in sizes:
         rounds = [
             {
-                kind: frames_per_second(model, (size,), seconds)[str(size)]
+                kind: frames_per_second(model, (size,), _SECONDS_A_TURN)[str(size)]
                 for kind, model in models.items()
             }
             for _ in range(turns)

@@ -226,7 +226,7 @@ def net_trim(
         primal.append(_norm(bounded - response, sparse - solution) / primal_tolerance)
         change = _norm(response - before[0], solution - before[1])
         dual.append(rho * change / dual_tolerance)
-        converged = primal[-1] <= 1.0 and dual[-1] <= 1.0
+        converged = bool(primal[-1] <= 1.0 and dual[-1] <= 1.0)
         if converged:
             break
         # Not after the last one: what is left of it then is the result.
