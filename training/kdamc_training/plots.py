@@ -1,7 +1,7 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of results: accuracy over SNR, gaps to the exact classifier, confusion matrices,
-feature maps."""
+"""Pictures of results: accuracy over SNR, gaps to the exact classifier, accuracy over
+pruning efficiency, confusion matrices, feature maps."""
 
 from __future__ import annotations
 
@@ -89,6 +89,28 @@ def gaps(content: PictureContent) -> Any:
     for axis in (above, below):
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def pruning_efficiency(content: PictureContent) -> Any:
+    """A figure of accuracy over the share of weights that are zero.
+
+    ``content``: ``title``, and ``lines`` of ``name``, ``p_e`` and ``accuracy`` (shares) with the
+    ``gain`` of each point, and ``original``, the accuracy before, drawn dashed.
+    """
+    figure = _figure(8.5, 5.2)
+    axis = figure.subplots()
+    for line, colour, marker in zip(content["lines"], _COLOURS, _MARKERS, strict=False):
+        p_e, accuracy = 100 * np.array(line["p_e"]), 100 * np.array(line["accuracy"])
+        axis.plot(p_e, accuracy, color=colour, marker=marker, ms=5, lw=1.4, label=line["name"])
+        axis.axhline(100 * line["original"], color=colour, lw=0.8, ls="--")
+        for x, y, gain in zip(p_e, accuracy, line["gain"], strict=True):
+            axis.annotate(f"{gain:g}", (x, y), (4, 4), textcoords="offset points", fontsize=8)
+    axis.set_title(f"{content['title']}\npoints: gains; dashed: not pruned", fontsize=10)
+    axis.set_xlabel("pruning efficiency (%)")
+    axis.set_ylabel("accuracy (%)")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="best")
     return figure
 
 

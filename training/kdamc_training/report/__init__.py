@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import replacing
 from ..pipeline import RESULTS
-from . import experiments, limit, models, robustness, speeds
+from . import compression, experiments, limit, models, robustness, speeds
 from .pictures import Pictures
 
 PAGE = RESULTS.parents[1] / "docs" / "results.md"
@@ -25,6 +25,7 @@ Section = Callable[[Path, Pictures], list[str]]
 SECTIONS: tuple[Section, ...] = (
     experiments.introduction,
     experiments.section,
+    compression.section,
     limit.section,
     models.section,
     speeds.section,

@@ -70,14 +70,19 @@ class Gain:
 
 
 def read_experiments(results: Path) -> list[Experiment]:
-    """All records below ``results``, a recipe's budgets together, main recipes first.
+    """All records of training below ``results``, a recipe's budgets together, main recipes first.
 
     Raises UserError, naming the file, for a record of no known recipe or member, one in the wrong
     place, and for records that cannot stand in one table: measured on other data, seeds of one
     member trained with other settings, or with others than the recipe has now.
     """
     folders = sorted(
-        {path.parent for path in results.glob("*/*/*/*.json") if path.parent.name in BUDGETS},
+        {
+            path.parent
+            for path in results.glob("*/*/*/*.json")
+            if path.parent.name in BUDGETS
+            and path.relative_to(results).parts[0] != recipes.COMPRESSION
+        },
         key=lambda path: _order(path.relative_to(results)),
     )
     return [_read_experiment(folder, results) for folder in folders]
@@ -96,8 +101,8 @@ def _read_experiment(folder: Path, results: Path) -> Experiment:
     first: dict[str, Any] | None = None
     for path in folder.glob("*.json"):
         record = read_record(path)
-        _check_keys(path, record, _NEEDED)
-        _check_keys(path, record["test"], _NEEDED_OF_TEST)
+        check_keys(path, record, _NEEDED)
+        check_keys(path, record["test"], _NEEDED_OF_TEST)
         member, seed = record["member"], record["seed"]
         own = f"{record['recipe']}/{record['budget']}/{member}-s{seed}.json"
         if results / own != path:
@@ -124,7 +129,8 @@ def _read_experiment(folder: Path, results: Path) -> Experiment:
     return Experiment(recipe, budget, members)
 
 
-def _check_keys(path: Path, values: dict[str, Any], needed: tuple[str, ...]) -> None:
+def check_keys(path: Path, values: dict[str, Any], needed: tuple[str, ...]) -> None:
+    """Raise UserError, naming the file, for the first key that ``values`` does not have."""
     for key in needed:
         if key not in values:
             raise UserError(f"{path}: the record has no {key!r}")

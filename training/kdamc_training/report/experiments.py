@@ -47,7 +47,7 @@ interval of Student's t. "gain" and "loss" stand where the interval leaves 0 out
 elsewhere. The interval covers what the student's seed changes, not the teacher's (one teacher
 serves all) nor the choice of test frames, and is not corrected for the number of pairs."""
 
-_PAPER_COLUMN = "paper, genuine data, full size"
+PAPER_COLUMN = "paper, genuine data, full size"
 
 
 def introduction(results: Path, pictures: Pictures) -> list[str]:
@@ -73,7 +73,7 @@ def section(results: Path, pictures: Pictures) -> list[str]:
             lines += _part(experiment, paper, pictures)
         if paper and paper.of(""):
             lines += ["### Further figures of the paper, on genuine data", ""]
-            lines += _published_tables(paper, "")
+            lines += published_tables(paper, "")
     return lines
 
 
@@ -95,10 +95,19 @@ def _part(experiment: Experiment, paper: Published | None, pictures: Pictures) -
     lines += _feature_maps(experiment, pictures)
     lines += _left_out(experiment)
     if paper and experiment.budget != "paper" and paper.of(recipe.name):
-        lines += ["#### The paper's figures, not comparable with those above", ""]
-        lines += ["They are for the paper's full networks on genuine data.", ""]
-        lines += _published_tables(paper, recipe.name)
+        lines += not_comparable(paper, recipe.name)
     return lines
+
+
+def not_comparable(paper: Published, recipe: str) -> list[str]:
+    """A paper's tables, below figures of a budget that is not its own."""
+    return [
+        "#### The paper's figures, not comparable with those above",
+        "",
+        "They are for the paper's full networks on genuine data.",
+        "",
+        *published_tables(paper, recipe),
+    ]
 
 
 def _data(experiment: Experiment) -> str:
@@ -156,14 +165,14 @@ def _accuracies(experiment: Experiment, paper: Published | None) -> list[str]:
         [label for label in labels if low <= label <= high] for low, high in bands
     ]:
         measures.append(("SNR >= 0", accuracy_from_0_db))
-    beside = experiment.budget == "paper" and paper and paper.of(experiment.recipe.name)
+    told = experiment.budget == "paper" and paper and paper.of(experiment.recipe.name)
     keras = any(r[0]["keras_parameters"] != r[0]["parameters"] for r in experiment.members.values())
     header = ["member", "network", "parameters"]
     header += ["as Keras counts"] if keras else []
     header += ["MACs", "seeds", f"overall, {band(labels[0], labels[-1])}"]
     header += [name for name, _ in measures]
     header += ["ECE", "temperature", "epochs", "training frames"]
-    header += [_PAPER_COLUMN] if beside else []
+    header += [PAPER_COLUMN] if told else []
     rows = []
     for name, records in experiment.members.items():
         first = records[0]
@@ -177,12 +186,12 @@ def _accuracies(experiment: Experiment, paper: Published | None) -> list[str]:
         row += [spread(*mean_and_std([record["test"]["ece"] for record in records]))]
         row += [f"{np.mean([r['calibration']['temperature'] for r in records]):.2f}"]
         row += [whole([r["epochs"] for r in records]), whole([r["train_frames"] for r in records])]
-        row += [_beside(paper, experiment.recipe.name, name)] if beside else []
+        row += [beside(paper, experiment.recipe.name, name)] if told else []
         rows.append(row)
     return table(header, rows)
 
 
-def _beside(paper: Published, recipe: str, member: str) -> str:
+def beside(paper: Published, recipe: str, member: str) -> str:
     """What a paper states of one member: overall and bands, from the first table that has it."""
     for one in paper.of(recipe):
         for row in one.rows:
@@ -381,7 +390,8 @@ def _left_out(experiment: Experiment) -> list[str]:
     return [about, "", *table(header, rows)]
 
 
-def _published_tables(paper: Published, recipe: str) -> list[str]:
+def published_tables(paper: Published, recipe: str) -> list[str]:
+    """What a paper states of what ``recipe`` repeats."""
     lines = []
     for one in paper.of(recipe):
         figures = [
