@@ -104,7 +104,8 @@ def test_the_edge_recipe_has_all_that_the_paper_combines():
     ("changes", "says"),
     [
         ({"extra": 1}, "'extra' is unknown"),
-        ({"net_trim": {"frames": 20, "rho": 1.0}}, r"'net_trim\.rho' is unknown"),
+        ({"net_trim": {"frames": 20, "gain": 0.1}}, r"'net_trim\.gain' is unknown"),
+        ({"net_trim": {"frames": 20, "rho": 0.0}}, r"'net_trim\.rho' is 0\.0"),
         ({"net_trim": {}}, r"'net_trim\.frames' is missing"),
         ({"net_trim": {"frames": 0}}, r"'net_trim\.frames' is 0"),
         ({"net_trim": {"frames": 9, "keep_every": 0}}, r"'net_trim\.keep_every' is 0"),

@@ -13,7 +13,7 @@ besides ``command``, ``hardware``, ``versions`` and ``git_rev``:
   not counted), ``bytes`` (of coordinates, or of codebook and codes), ``factor`` (float32 weights
   over that), and of product quantization ``c_q``, the paper's formula at 64 bits, and
   ``c_q_stored``, that at the 32 bits of the file;
-- ``admm`` (Net-Trim): ``frames``, ``gain``, ``tolerance``, ``iterations``, ``converged``,
+- ``admm`` (Net-Trim): ``frames``, ``gain``, ``rho``, ``tolerance``, ``iterations``, ``converged``,
   ``primal`` and ``dual`` (last residuals over their tolerances), ``distance`` and ``leak`` (see
   ``NetTrimResult``), ``seconds_per_iteration`` since the last start, preparations included;
 - ``file``: ``bytes`` and ``original_bytes`` of the ONNX files, ``factor``, ``factor_claimed`` (what
@@ -318,6 +318,7 @@ def _trim(row: _Row, module: ClassifierModule, gain: float, folder: Path) -> Non
             hidden.weight.detach().numpy(),
             hidden.bias.detach().numpy(),
             gain,
+            rho=section.rho,
             tolerance=section.tolerance,
             max_iterations=section.max_iterations,
             resume=resume,
@@ -330,6 +331,7 @@ def _trim(row: _Row, module: ClassifierModule, gain: float, folder: Path) -> Non
         {
             "frames": section.frames,
             "gain": gain,
+            "rho": section.rho,
             "tolerance": section.tolerance,
             "iterations": found.iterations,
             "converged": found.converged,

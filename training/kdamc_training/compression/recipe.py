@@ -19,9 +19,11 @@ from .product_quantization import MAX_CENTROIDS
 @dataclass(frozen=True)
 class NetTrimSection:
     """How rows with a ``gain`` are pruned: on so many of the training ``frames``, drawn with the
-    recipe's seed, by ADMM, whose state is saved every ``keep_every`` iterations."""
+    recipe's seed, by ADMM (see ``net_trim``), whose state is saved every ``keep_every``
+    iterations."""
 
     frames: int
+    rho: float = 1.0
     tolerance: float = 1e-4
     max_iterations: int = 2000
     keep_every: int = 50
@@ -85,6 +87,7 @@ def load(path: str | Path, budget: str = "paper") -> CompressionRecipe:
     check_limits(
         [
             ("net_trim.frames", trim.frames, 1, 10_000_000),
+            ("net_trim.rho", trim.rho, 1e-6, 1e6),
             ("net_trim.tolerance", trim.tolerance, 1e-12, 1.0),
             ("net_trim.max_iterations", trim.max_iterations, 1, 1_000_000),
             ("net_trim.keep_every", trim.keep_every, 1, 1_000_000),
