@@ -39,14 +39,6 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def hasty():
-    """No time for timings."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compress, "_SECONDS_A_TURN", 0.003)
-        yield
-
-
 def write(path: Path, content: dict) -> Path:
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return path

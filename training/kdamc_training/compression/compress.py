@@ -83,6 +83,7 @@ TOLERANCE = 1e-3
 
 _TURNS = 5
 _SECONDS_A_TURN = 0.3
+_SECONDS_AT_SMOKE = 0.003
 _NOTE = "settings.json"
 _WEIGHT = f"{LAYER}.weight"
 _BATCH = 512
@@ -448,7 +449,10 @@ def _measured(row: _Row, module: ClassifierModule, command: str) -> dict[str, An
             "changed": float((logits.argmax(axis=1) != original_logits.argmax(axis=1)).mean()),
         },
         "data": described,
-        "speed": speeds(files),
+        "speed": speeds(
+            files,
+            seconds=_SECONDS_AT_SMOKE if row.recipe.budget == "smoke" else _SECONDS_A_TURN,
+        ),
     }
 
 
@@ -556,6 +560,7 @@ def speeds(
     files: Mapping[str, Path],
     sizes: Sequence[int] = BATCH_SIZES,
     turns: int = _TURNS,
+    seconds: float = _SECONDS_A_TURN,
 ) -> dict[str, Any]:
     """Frames a second of ``files`` in turns, so that what else the machine does meets all."""
     models = {kind: open_model(str(path)) for kind, path in files.items()}
@@ -563,7 +568,7 @@ def speeds(
     for size in sizes:
         rounds = [
             {
-                kind: frames_per_second(model, (size,), _SECONDS_A_TURN)[str(size)]
+                kind: frames_per_second(model, (size,), seconds)[str(size)]
                 for kind, model in models.items()
             }
             for _ in range(turns)
