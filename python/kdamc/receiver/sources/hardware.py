@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import os
 import re
 import signal
 import socket
@@ -251,6 +252,9 @@ class UhdRadio(Radio):
     reports_overflows = True
 
     def _make(self) -> Any:
+        # UHD writes from a thread of its own, sometimes only after what is caught here ends; it
+        # reads this when it is loaded. What it tells of an ordinary start helps nobody.
+        os.environ.setdefault("UHD_LOG_CONSOLE_LEVEL", "warning")
         from gnuradio import uhd
 
         stream = uhd.stream_args(cpu_format="fc32", args="", channels=[self._settings.channel])
