@@ -9,6 +9,7 @@ where it was.
 from __future__ import annotations
 
 import dataclasses
+import json
 import platform
 import shutil
 import time
@@ -25,7 +26,7 @@ from .datasets.dataset_file import DataSetFile, training_split
 from .datasets.generate import generate
 from .errors import UserError
 from .files import alone_in, replacing
-from .recipe import RECIPES, AugmentSection, DataPart, DataSection, Recipe
+from .recipe import RECIPES, AugmentSection, DataPart, DataSection, PublishSection, Recipe
 from .records import read_record, write_record
 
 WORK = RECIPES.parent / "runs"
@@ -33,6 +34,10 @@ RESULTS = RECIPES.parent / "results"
 MODELS = RECIPES.parents[1] / "models"
 
 RECORD = "record.json"
+UNIT = "rml2016_10a_plain"
+"""The shipped model whose speed in float32 is the unit for others of its frame length."""
+
+_UNIT_SECONDS = 0.5
 _NOTE = "settings.yaml"
 _EVALUATION_BATCH = 512
 _UNKNOWN_FROM_DB = 5
@@ -92,12 +97,13 @@ def run(
         own.mkdir(parents=True, exist_ok=True)
         with alone_in(own, wait=False):
             _refuse_others(recipe, member, seed, own, publish)  # of a run that ended meanwhile
-            record = _run_member(recipe, member, seed, parts, folder, command, revision)
+            record = _run_member(recipe, member, seed, parts, work, folder, command, revision)
         records.append(record)
         if publish:
             write_record(results_path(recipe, member, seed), record)
-    if recipe.publish and recipe.publish.member in wanted:
-        _ship(recipe, parts, folder, command, revision, publish)
+    for chosen in recipe.publish:
+        if chosen.member in wanted:
+            _ship(recipe, chosen, parts, folder, command, revision, publish)
     return records
 
 
@@ -191,12 +197,13 @@ def _run_member(
     member: str,
     seed: int,
     parts: Parts,
+    work: Path,
     base: Path,
     command: str,
     revision: str,
 ) -> dict[str, Any]:
     """Train and measure one member with one seed, or read the record of having done so."""
-    from . import bound, calibration, training
+    from . import bound, calibration, reuse, training
     from .complexity import keras_parameters, macs, parameters
     from .evaluate import describe_data, measure
     from .export import load_checkpoint
@@ -227,6 +234,14 @@ def _run_member(
         home = homes[own.teacher]
         teacher_record = read_record(home / RECORD)
         cache = home / f"shows_{parts.training.path.stem}_{len(parts.training)}{together}"
+    names = {
+        "recipe": recipe.name,
+        "member": member,
+        "teacher": own.teacher,
+        "budget": recipe.budget,
+        "command": command,
+    }
+    origin = reuse.adopt(folder, work, _NOTE, settings, names)
     started = time.monotonic()
     checkpoint = training.fit(
         training.Job(
@@ -261,6 +276,7 @@ def _run_member(
         "budget": recipe.budget,
         "member": member,
         "seed": seed,
+        **({"trained_as": origin} if origin else {}),
         "command": command,
         "settings": settings,
         "train_data": trained_on,
@@ -441,27 +457,40 @@ def _refuse_others(recipe: Recipe, member: str, seed: int, folder: Path, publish
 
 
 def _ship(
-    recipe: Recipe, parts: Parts, base: Path, command: str, revision: str, publish: bool
+    recipe: Recipe,
+    chosen: PublishSection,
+    parts: Parts,
+    base: Path,
+    command: str,
+    revision: str,
+    publish: bool,
 ) -> None:
-    """Export the member that the recipe publishes, calibrate it on runs, measure it as a user's
+    """Export a member that the recipe publishes, calibrate it on runs, measure it as a user's
     machine would run it, and write its card."""
     from . import calibration, evaluate, export
     from .model_card import model_card
     from .onnx_models import frames_per_second, open_model
 
-    chosen = recipe.publish
     folder = member_folder(base, chosen.member, recipe.seeds_of(chosen.member)[0])
     trained = read_record(folder / RECORD)
     module = export.load_checkpoint(_checkpoint(recipe, chosen.member, folder))
     onnx_file = folder / f"{chosen.model_name}.onnx"
-    export.export(module, onnx_file)
+
+    def write(*args: Any, **more: Any) -> None:
+        export.export(module, onnx_file, *args, **more)
+        if chosen.quantize:
+            _round(module, onnx_file, parts)
+
+    write()
     fitted = calibration.fit(open_model(str(onnx_file)), parts.runs)
-    write_record(folder / "calibration.json", dataclasses.asdict(fitted))
-    output, told = _unknown_output(recipe, parts, base, module)
-    export.export(module, onnx_file, fitted, unknown=output)
+    # A file in int8 has a calibration of its own, which is not that of the weights.
+    if not chosen.quantize:
+        write_record(folder / "calibration.json", dataclasses.asdict(fitted))
+    output, told = _unknown_output(recipe, chosen, parts, base, module)
+    write(fitted, unknown=output)
     test = evaluate.evaluate(open_model(str(onnx_file)), parts.test.path)
     accuracy = {key: test[key] for key in ("overall", "by_snr")}
-    export.export(module, onnx_file, fitted, accuracy, output)
+    write(fitted, accuracy, output)
     model = open_model(str(onnx_file))
     test["model"] = evaluate.describe_model(model)
     record = {
@@ -479,10 +508,12 @@ def _ship(
         "test": test,
         "decisions": evaluate.evaluate_runs(model, parts.test_runs)["decisions"],
         "frames_per_second": frames_per_second(model),
+        **_beside_unit(model, onnx_file),
+        **({"quantization": _quantization(onnx_file)} if chosen.quantize else {}),
         **surroundings(),
         "git_rev": revision,
     }
-    write_record(folder / "model.json", record)
+    write_record(folder / f"{chosen.model_name}.json", record)
     card = folder / f"{chosen.model_name}.md"
     limits = generators.create(recipe.data.generator).limits
     with replacing(card) as temporary:
@@ -491,21 +522,63 @@ def _ship(
         for source, target in (
             (onnx_file, MODELS / onnx_file.name),
             (card, MODELS / card.name),
-            (folder / "model.json", RESULTS / f"{chosen.model_name}.json"),
+            (folder / f"{chosen.model_name}.json", RESULTS / f"{chosen.model_name}.json"),
         ):
             with replacing(target) as temporary:
                 shutil.copyfile(source, temporary)
 
 
+def _round(module: Any, path: Path, parts: Parts) -> None:
+    """Write the exported model ``path`` anew in int8."""
+    import onnx
+    from gnuradio.kdamc import contract
+
+    from .compression import int8, qat
+
+    model = onnx.load(path)
+    ranges = qat.ranges_by_node(module.network, model.graph, module.hparams.frame_length)
+    scheme = int8.Scheme(ranges=ranges)
+    frames, told = int8.calibration_part(parts.validation, int8.CALIBRATION_FRAMES)
+    rounded, nodes = int8.quantize(model, frames, scheme)
+    props = {entry.key: entry.value for entry in rounded.metadata_props}
+    props[contract.KEY_QUANTIZATION] = json.dumps(int8.describe(model, scheme, nodes, told))
+    onnx.helper.set_model_props(rounded, props)
+    with replacing(path) as temporary:
+        onnx.save(rounded, temporary)
+
+
+def _quantization(path: Path) -> dict[str, Any]:
+    """What the file ``path`` says of how it was quantized."""
+    import onnx
+    from gnuradio.kdamc import contract
+
+    props = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    return json.loads(props[contract.KEY_QUANTIZATION])
+
+
+def _beside_unit(model: Any, path: Path) -> dict[str, Any]:
+    """How many times as fast as the model ``UNIT`` it is, by batch size, both timed in turns;
+    nothing for frames of another length."""
+    from .compression.int8 import speeds_in_turns
+    from .onnx_models import open_model
+
+    unit = MODELS / f"{UNIT}.onnx"
+    if not unit.is_file() or open_model(str(unit)).input_size != model.input_size:
+        return {}
+    speeds = speeds_in_turns({UNIT: unit, "own": path}, _UNIT_SECONDS)
+    ratio = {size: own / speeds[UNIT][size] for size, own in speeds["own"].items()}
+    return {"speed_ratio": {"to": UNIT, "by_batch": ratio}}
+
+
 def _unknown_output(
-    recipe: Recipe, parts: Parts, base: Path, module: Any
+    recipe: Recipe, chosen: PublishSection, parts: Parts, base: Path, module: Any
 ) -> tuple[Any, dict[str, Any]]:
     """The score that the recipe publishes, with its threshold; and how good it is."""
     from . import unknown
     from .export import UnknownOutput
     from .training_data import Part
 
-    asked = recipe.publish.unknown
+    asked = chosen.unknown
     if asked is None:
         return None, {}
     score = unknown.fit(asked.score, module, parts.training, asked.from_db)

@@ -67,14 +67,33 @@ def fit(job: Job, folder: Path, callbacks: Sequence[Callback] = ()) -> Path:
     TensorBoard's event files. On several devices frames are dealt out batch by batch.
     """
     train = job.recipe.train_of(job.member)
-    result = folder / (BEST_CHECKPOINT if train.keep == "best" else LAST_CHECKPOINT)
     if (folder / FINISHED).is_file():
-        return result
+        return result_of(train, folder)
     torch.set_num_threads(train.threads)
     lightning.seed_everything(job.seed, verbose=False)
-    _quiet()
     data = FrameData(job.training, job.validation, train.batch_size, job.seed, job.memory_limit)
-    module = _module(job, train, data.training)
+    return fit_module(_module(job, train, data.training), data, train, folder, callbacks)
+
+
+def result_of(train: TrainSection, folder: Path) -> Path:
+    """The checkpoint in ``folder`` with the weights to use."""
+    return folder / (BEST_CHECKPOINT if train.keep == "best" else LAST_CHECKPOINT)
+
+
+def fit_module(
+    module: ClassifierModule,
+    data: FrameData,
+    train: TrainSection,
+    folder: Path,
+    callbacks: Sequence[Callback] = (),
+) -> Path:
+    """Train ``module`` on ``data`` as ``fit`` does, in ``folder``, and go on there after a kill."""
+    if (folder / FINISHED).is_file():
+        return result_of(train, folder)
+    _quiet()
+    # Deterministic algorithms would fill all new memory first, for up to a tenth of the time;
+    # nothing here reads what it did not write.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     last = folder / LAST_CHECKPOINT
     for left in folder.glob(".*.part"):
         left.unlink()
@@ -107,7 +126,7 @@ def fit(job: Job, folder: Path, callbacks: Sequence[Callback] = ()) -> Path:
     if trainer.interrupted:
         raise KeyboardInterrupt
     (folder / FINISHED).touch()
-    return result
+    return result_of(train, folder)
 
 
 def _module(job: Job, train: TrainSection, training: Frames) -> ClassifierModule:

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from gnuradio.kdamc import contract
 from gnuradio.kdamc.accuracy import measure, precision_recall_f1
 from kdamc_training import pipeline, recipe
 from kdamc_training.cli import main
@@ -83,6 +85,10 @@ def test_only_some_members_and_the_teachers_that_they_need(work, capsys):
     assert "scratch" not in printed
     assert main(smoke("sbcnn/rml2018.01a", work, "--only", "nobody")) == 1
     assert "no member 'nobody'" in capsys.readouterr().err
+    run = work / "sbcnn" / "rml2018.01a-smoke" / "distilled-s0"
+    assert main(["export", str(run), str(work / "student.onnx")]) == 0
+    said = {entry.key: entry.value for entry in onnx.load(work / "student.onnx").metadata_props}
+    assert said[contract.KEY_TEACHER] == "teacher"
 
 
 def test_the_measured_network_is_the_one_in_the_checkpoint(work):
@@ -101,7 +107,7 @@ def test_the_measured_network_is_the_one_in_the_checkpoint(work):
 
 def test_a_file_is_parted_by_a_named_split(toy_file, work, capsys, tmp_path):
     learn = [
-        "publish=null",
+        "publish=[]",
         "data.snr=[]",
         "augment={}",
         "train.ema_decay=0",
@@ -201,7 +207,7 @@ def test_snr_labels_limit_a_file(toy_file, tmp_path):
     data = recipe.load(
         recipe.find("plain/rml2016.10a"),
         "smoke",
-        [f"data={{file: {toy_file}, split: crosstlnet, snr: [5, 20]}}", "publish=null"],
+        [f"data={{file: {toy_file}, split: crosstlnet, snr: [5, 20]}}", "publish=[]"],
     ).data
     parts = pipeline.prepare_data(data, tmp_path, 1)
     for part in (parts.training, parts.validation, parts.test):
@@ -209,7 +215,7 @@ def test_snr_labels_limit_a_file(toy_file, tmp_path):
     nothing = recipe.load(
         recipe.find("plain/rml2016.10a"),
         "smoke",
-        [f"data={{file: {toy_file}, split: crosstlnet, snr: [50, 60]}}", "publish=null"],
+        [f"data={{file: {toy_file}, split: crosstlnet, snr: [50, 60]}}", "publish=[]"],
     ).data
     with pytest.raises(UserError, match=r"'data\.snr' is \[50, 60\]"):
         pipeline.prepare_data(nothing, tmp_path, 1)

@@ -1,0 +1,73 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The same training asked for by two recipes is done once: the second takes what the first made."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from .files import replacing
+from .training import BEST_CHECKPOINT, FINISHED, LAST_CHECKPOINT
+
+_NOT_TRAINED_ON = ("test", "runs", "test_runs")
+"""Of a recipe's data."""
+_NAMES = ("teacher", "more_teachers")
+"""Of a member: what other members are called there; their settings stand beside."""
+_METRICS = "metrics.csv"
+
+
+def adopt(
+    folder: Path, work: Path, settings_file: str, settings: dict[str, Any], names: dict[str, str]
+) -> str | None:
+    """Copy a finished training with the same ``settings`` from elsewhere under ``work``.
+
+    ``folder`` gets its checkpoints, if none is there yet; they say ``names`` (recipe, member and so
+    on) from now on. Returns "RECIPE MEMBER" of the first that fits, None if none does.
+    """
+    if (folder / LAST_CHECKPOINT).exists():
+        return None
+    wanted = _training(settings)
+    for mark in sorted(work.rglob(FINISHED)):
+        note = mark.parent / settings_file
+        if mark.parent == folder or not note.is_file():
+            continue
+        if _training(yaml.safe_load(note.read_text(encoding="utf-8"))) == wanted:
+            return _copy(mark.parent, folder, names)
+    return None
+
+
+def _training(settings: dict[str, Any]) -> dict[str, Any]:
+    """What of a run's settings decides its weights."""
+    kept = copy.deepcopy(settings)
+    for key in _NOT_TRAINED_ON:
+        kept.get("data", {}).pop(key, None)
+    for name in _NAMES:
+        kept.get("member", {}).pop(name, None)
+    if "teacher" in kept:
+        kept["teacher"] = _training(kept["teacher"])
+    if "more_teachers" in kept:
+        kept["more_teachers"] = [_training(one) for one in kept["more_teachers"]]
+    return kept
+
+
+def _copy(source: Path, folder: Path, names: dict[str, str]) -> str:
+    origin = ""
+    for name in (BEST_CHECKPOINT, LAST_CHECKPOINT):
+        if not (source / name).is_file():
+            continue
+        checkpoint = torch.load(source / name, weights_only=False, map_location="cpu")
+        describes = checkpoint["hyper_parameters"]["describes"]
+        origin = f"{describes['recipe']} {describes['member']}"
+        describes.update(names)
+        with replacing(folder / name) as temporary:
+            torch.save(checkpoint, temporary)
+    if (source / _METRICS).is_file():
+        shutil.copyfile(source / _METRICS, folder / _METRICS)
+    (folder / FINISHED).touch()
+    return origin
