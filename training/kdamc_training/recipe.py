@@ -176,11 +176,13 @@ class UnknownSection:
 
 @dataclass(frozen=True)
 class PublishSection:
-    """Which member, of the first seed, is shipped, and as what."""
+    """Which member, of the first seed, is shipped, and as what; ``quantize`` "int8" ships it in
+    int8, as ``kdamc-train quantize`` makes it."""
 
     member: str
     model_name: str
     unknown: UnknownSection | None = None
+    quantize: str = ""
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ class Recipe:
     seeds: list[int]
     augment: AugmentSection = AugmentSection()
     report: ReportSection = ReportSection()
-    publish: PublishSection | None = None
+    publish: list[PublishSection] = field(default_factory=list)
     budget: str = "paper"
 
     def train_of(self, member: str) -> TrainSection:
@@ -525,8 +527,14 @@ def _check_report(recipe: Recipe) -> None:
             raise UserError(f"recipe key 'report.{key}' needs report.confusion_at")
     if recipe.report.feature_maps_of and len(recipe.report.classes_of_interest) != 2:
         raise UserError("recipe key 'report.feature_maps_of' needs two classes_of_interest")
-    if recipe.publish and recipe.publish.member not in recipe.members:
-        raise UserError(f"recipe key 'publish.member' is {recipe.publish.member!r}, no member")
+    for at, chosen in enumerate(recipe.publish):
+        where = f"publish.{at}"
+        if chosen.member not in recipe.members:
+            raise UserError(f"recipe key '{where}.member' is {chosen.member!r}, no member")
+        if chosen.quantize not in ("", "int8"):
+            raise UserError(f"recipe key '{where}.quantize' is {chosen.quantize!r}, not int8")
+        if chosen.quantize and chosen.unknown:
+            raise UserError(f"recipe key '{where}.unknown' does not go with 'quantize'")
     if recipe.publish and recipe.data.runs is None:
         raise UserError("recipe key 'publish' needs data.runs and data.test_runs to calibrate on")
 

@@ -252,6 +252,12 @@ def test_a_pruned_row_counts_every_byte(records, trained):
     assert not (base(trained[1]) / "pruned" / "admm.npz").exists()
 
 
+def best_of(folder):
+    """Tensors of the network as it was after the best epoch of its second training."""
+    state = torch.load(folder / "retraining" / "best.ckpt", weights_only=False)["state_dict"]
+    return {name.removeprefix("network."): value for name, value in state.items()}
+
+
 def test_retraining_keeps_zeros_and_codes(records, trained):
     names = {"pruned": "hidden.weight", "quantized": "codes"}
     for name in names:
@@ -260,12 +266,7 @@ def test_retraining_keeps_zeros_and_codes(records, trained):
         assert "retrained" not in before and after["retrained"]["epochs"] == 3
         accuracies = after["retrained"]["accuracy"]
         assert accuracies[after["retrained"]["best_epoch"] - 1] == max(accuracies)
-    of = {
-        name: torch.load(base(trained[1]) / f"{name}-again" / "retrain.pt", weights_only=True)[
-            "best"
-        ]
-        for name in names
-    }
+    of = {name: best_of(base(trained[1]) / f"{name}-again") for name in names}
     pruned = np.load(base(trained[1]) / "pruned" / "layer.npz")["weight"]
     np.testing.assert_array_equal(of["pruned"]["hidden.weight"].numpy() == 0, pruned == 0)
     assert (of["pruned"]["hidden.weight"].numpy() != pruned).any()
@@ -331,26 +332,32 @@ def test_a_killed_row_goes_on_to_the_same_result(records, trained, tmp_path):
     assert_same(base(tmp_path), "pruned", records)
 
 
+@pytest.mark.parametrize("row", ["pruned-again", "quantized-again"])
 def test_an_interrupted_retraining_goes_on_to_the_same_result(
-    records, trained, tmp_path, monkeypatch
+    records, trained, tmp_path, monkeypatch, row
 ):
     other = elsewhere(trained, tmp_path)
-    accuracy = retrain._accuracy
+    note = retrain._Accuracies.on_validation_end
     epochs = []
 
-    def interrupted(network, frames):
-        epochs.append(network)
+    def interrupted(self, trainer, module):
+        epochs.append(trainer.current_epoch)
         if len(epochs) == 2:
             raise KeyboardInterrupt
-        return accuracy(network, frames)
+        note(self, trainer, module)
 
-    monkeypatch.setattr(retrain, "_accuracy", interrupted)
-    assert main(arguments(other, "--only", "quantized-again")) == 130
-    saved = torch.load(base(tmp_path) / "quantized-again" / "retrain.pt", weights_only=True)
-    assert len(saved["accuracy"]) == 1
-    assert main(arguments(other, "--only", "quantized-again")) == 0
-    assert len(epochs) == 4, "one, the interrupted one again, and one more"
-    assert_same(base(tmp_path), "quantized-again", records)
+    monkeypatch.setattr(retrain._Accuracies, "on_validation_end", interrupted)
+    folder = base(tmp_path) / row
+    with pytest.raises(SystemExit):
+        main(arguments(other, "--only", row))
+    saved = torch.load(folder / "retraining" / "last.ckpt", weights_only=False)
+    assert len(saved["callbacks"]["_Accuracies"]["accuracy"]) == 1
+    assert main(arguments(other, "--only", row)) == 0
+    assert epochs == [0, 1, 1, 2], "the interrupted one again, and one more"
+    # What a kill between the training and the record leaves is enough, too.
+    (folder / "record.json").unlink()
+    assert main(arguments(other, "--only", row)) == 0 and len(epochs) == 4
+    assert_same(base(tmp_path), row, records)
 
 
 def test_what_is_done_stays_and_other_settings_are_refused(

@@ -236,7 +236,7 @@ def test_targets_are_refused_by_name(toys, tmp_path):
 def toy_run(tmp_path_factory) -> Path:
     """A student of two epochs, its generated data beside it."""
     work = tmp_path_factory.mktemp("work")
-    change = ["--set", "publish=null"]
+    change = ["--set", "publish=[]"]
     arguments = ["run", "plain/rml2016.10a", "--budget", "smoke", "--work", str(work), *change]
     assert main(arguments) == 0
     return work / "plain" / "rml2016.10a-smoke" / "student-s0"

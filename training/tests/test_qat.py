@@ -135,7 +135,7 @@ def test_settings_of_other_runs_stay_as_they_were():
 
 
 def test_a_recipe_trains_for_int8(toy_file: Path, tmp_path, capsys):
-    learn = ["publish=null", "data.snr=[]", "augment={}", "train.learning_rate=0.01"]
+    learn = ["publish=[]", "data.snr=[]", "augment={}", "train.learning_rate=0.01"]
     changes = [*learn, "train.quantize=int8", "train.epochs=3"]
     arguments = ["run", "plain/rml2016.10a", "--budget", "smoke", "--work", str(tmp_path)]
     arguments += ["--data", str(toy_file), "--split", "crosstlnet"]

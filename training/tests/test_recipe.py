@@ -64,7 +64,11 @@ def test_overrides_win_over_the_budget():
         ("data={file: a.h5, split: edge}", "'publish' needs"),
         ("report.gains=[[student, other]]", r"'report\.gains\.0'"),
         ("report.bands=[[3, 1]]", r"'report\.bands\.0'"),
-        ("publish.member=other", r"'publish\.member' is 'other'"),
+        ("publish=[{member: other, model_name: a}]", r"'publish\.0\.member' is 'other'"),
+        (
+            "publish=[{member: student, model_name: a, quantize: int4}]",
+            r"'publish\.0\.quantize' is 'int4'",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(override, says):

@@ -386,12 +386,7 @@ def _retrained(row: _Row, module: ClassifierModule) -> dict[str, Any]:
     section = row.recipe.retrain
     part = thinned(row.parts.training, section.train_share, row.recipe.seed)
     found = retrain(
-        module.network,
-        part,
-        row.parts.validation,
-        section,
-        row.recipe.seed,
-        row.folder / "retrain.pt",
+        module, part, row.parts.validation, section, row.recipe.seed, row.folder / "retraining"
     )
     return {"epochs": section.epochs, "frames": len(part), **dataclasses.asdict(found)}
 

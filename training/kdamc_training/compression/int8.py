@@ -141,13 +141,31 @@ def quantize(
     return quantized, nodes
 
 
+def describe(
+    model: onnx.ModelProto, scheme: Scheme, nodes: list[str], calibrated_on: str
+) -> dict[str, Any]:
+    """What a file says of how it was quantized, under the key ``quantization``."""
+    return {
+        "weights": f"int8 of {scheme.weight_bits} bits, a scale an output channel",
+        "activations": "uint8",
+        "nodes": nodes,
+        "calibrated_on": calibrated_on,
+        "trained_for_it": bool(scheme.ranges),
+        "float32_sha256": hashlib.sha256(model.SerializeToString()).hexdigest(),
+    }
+
+
 def check(model: onnx.ModelProto, scheme: Scheme) -> None:
     """Raise the UserError of ``quantize`` for what can be told without frames."""
     if scheme.weight_bits not in WEIGHT_BITS:
         raise UserError(f"weights of {scheme.weight_bits} bits: they have 7 or 8")
-    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+    if _is_quantized(model):
         raise UserError("the model is quantized already")
     nodes_to_quantize(model.graph, scheme)
+
+
+def _is_quantized(model: onnx.ModelProto) -> bool:
+    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
 
 
 def nodes_to_quantize(graph: onnx.GraphProto, scheme: Scheme) -> list[str]:
@@ -253,9 +271,11 @@ def open_target(
     if Path(given).is_dir():
         return _of_run(Path(given))
     chosen = recipe.load(recipe.find(given), budget)
-    if chosen.publish is None:
-        raise UserError(f"{given} publishes no member; give the folder of a run")
-    member = chosen.publish.member
+    members = {entry.member for entry in chosen.publish}
+    if len(members) != 1:
+        many = "several members" if members else "no member"
+        raise UserError(f"{given} publishes {many}; give the folder of a run")
+    (member,) = members
     folder = (work or pipeline.WORK) / f"{chosen.name}-{budget}"
     return _of_run(pipeline.member_folder(folder, member, chosen.seeds_of(member)[0]))
 
@@ -329,15 +349,7 @@ def record(
     parts = pipeline.prepare_data(target.data, (work or pipeline.WORK) / "data", jobs)
     frames, calibrated_on = calibration_part(parts.validation, calibration_frames)
     quantized, nodes = quantize(target.model, frames, scheme)
-    of_float = hashlib.sha256(target.model.SerializeToString()).hexdigest()
-    how = {
-        "weights": f"int8 of {scheme.weight_bits} bits, a scale an output channel",
-        "activations": "uint8",
-        "nodes": nodes,
-        "calibrated_on": calibrated_on,
-        "trained_for_it": bool(scheme.ranges),
-        "float32_sha256": of_float,
-    }
+    how = describe(target.model, scheme, nodes, calibrated_on)
     props = _props(target.model) | {
         contract.KEY_QUANTIZATION: json.dumps(how),
         contract.KEY_GENERATOR_CMD: command,
@@ -357,7 +369,7 @@ def record(
         measured["int8"]["bytes"], measured["float32"]["bytes"] = (
             path.stat().st_size for path in (made, plain)
         )
-        speeds = _speeds({"float32": plain, "int8": made}, seconds)
+        speeds = speeds_in_turns({"float32": plain, "int8": made}, seconds)
         with replacing(out) as temporary:
             shutil.copyfile(made, temporary)
     for kind, speed in speeds.items():
@@ -519,7 +531,7 @@ def _difference(found: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str,
     }
 
 
-def _speeds(paths: Mapping[str, Path], seconds: float) -> dict[str, dict[str, float]]:
+def speeds_in_turns(paths: Mapping[str, Path], seconds: float) -> dict[str, dict[str, float]]:
     """Frames a second by batch size of each file: the better of two rounds, turn by turn, so that
     what else the machine does meets both."""
     from ..onnx_models import frames_per_second, open_model

@@ -4,22 +4,22 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
-from torch.nn import functional
 
-from ..errors import UserError
-from ..files import replacing
-from ..training_data import EpochSampler, Frames, Part
+from ..lightning_module import ClassifierModule
+from ..recipe import AugmentSection, LossTerm, TrainSection
+from ..training import LAST_CHECKPOINT, fit_module
+from ..training_data import FrameData, Part
 from .keep_zeros import KeepZeros
 from .recipe import RetrainSection
-
-_EVALUATION_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -32,91 +32,82 @@ class Retrained:
 
 
 def retrain(
-    network: nn.Module,
+    module: ClassifierModule,
     training: Part,
     validation: Part,
     section: RetrainSection,
     seed: int,
-    progress: Path,
+    folder: Path,
 ) -> Retrained:
-    """Train ``network`` in place, but for its layer ``hidden``, on all frames of ``training``.
+    """Train the network of ``module`` in place, but for its layer ``hidden``, on ``training``.
 
     A dense ``hidden`` keeps its zeros (Net-Trim's fine-tuning, Aghasi et al.), any other is frozen
     with its bias (the edge paper's retraining after product quantization: 20 epochs on 10 % of the
-    data; all else is our choice). After every epoch all is saved to ``progress``; if that file is
-    there the training goes on from it, and its result is that of one that was not stopped.
+    data; all else is our choice). Checkpoints and logs go to ``folder``; what is there after a kill
+    is gone on from, with the result of a training that was not stopped.
     """
-    hidden = network.hidden
-    keep = KeepZeros([hidden.weight] if type(hidden) is nn.Linear else [])
-    if type(hidden) is not nn.Linear:
-        hidden.requires_grad_(False)
-    optimizer = torch.optim.Adam(
-        [parameter for parameter in network.parameters() if parameter.requires_grad],
-        section.learning_rate,
+    settings = TrainSection(
+        epochs=section.epochs,
+        batch_size=section.batch_size,
+        learning_rate=section.learning_rate,
+        monitor="val_accuracy",
     )
-    keep.attach(optimizer)
-    state = _Progress(progress, network, optimizer)
-    frames, watched = Frames(training), Frames(validation)
-    sampler = EpochSampler(len(frames), section.batch_size, seed)
-    steps = section.epochs * len(sampler)
-    for epoch in range(len(state.accuracy), section.epochs):
-        # By epoch, so that dropout does not depend on where a killed run goes on.
-        torch.manual_seed(seed * section.epochs + epoch)
-        sampler.set_epoch(epoch)
-        network.train()
-        for batch, index in enumerate(sampler):
-            done = (epoch * len(sampler) + batch) / steps
-            for group in optimizer.param_groups:
-                group["lr"] = section.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
-            iq, labels, _ = frames[index]
-            optimizer.zero_grad()
-            functional.cross_entropy(network(iq), labels).backward()
-            optimizer.step()
-        state.add(_accuracy(network, watched))
-    keep.remove()
-    network.load_state_dict(state.best)
+    network, about = module.network, module.hparams
+    again = ClassifierModule(
+        network=about.network,
+        network_options=about.network_options,
+        classes=about.classes,
+        frame_length=about.frame_length,
+        loss=[dataclasses.asdict(LossTerm("cross_entropy"))],
+        train=dataclasses.asdict(settings),
+        seed=seed,
+        augment=dataclasses.asdict(AugmentSection()),
+        describes=about.describes,
+    )
+    again.network = network.train()
+    callbacks: list[Callback] = [_Accuracies()]
+    if type(network.hidden) is nn.Linear:
+        callbacks.append(_ZerosKept(network.hidden.weight))
+    else:
+        network.hidden.requires_grad_(False)
+    folder.mkdir(parents=True, exist_ok=True)
+    lightning.seed_everything(seed, verbose=False)
+    data = FrameData(training, validation, settings.batch_size, seed)
+    best = fit_module(again, data, settings, folder, callbacks)
+    again.load_state_dict(torch.load(best, weights_only=False)["state_dict"])
     network.eval()
-    return Retrained(state.accuracy, 1 + state.accuracy.index(max(state.accuracy)))
+    last = torch.load(folder / LAST_CHECKPOINT, weights_only=False)
+    accuracy = last["callbacks"][_Accuracies.__qualname__]["accuracy"]
+    return Retrained(accuracy, 1 + accuracy.index(max(accuracy)))
 
 
-class _Progress:
-    """What a training has behind it, in memory and in a file."""
+class _Accuracies(Callback):
+    """Notes the accuracy on the validation frames after each epoch, in the checkpoints, too."""
 
-    def __init__(self, path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self._path, self._network, self._optimizer = path, network, optimizer
-        self.accuracy: list[float] = []
-        self.best: dict[str, Any] = {}
-        if path.is_file():
-            try:
-                saved = torch.load(path, weights_only=True)
-                network.load_state_dict(saved["network"])
-                optimizer.load_state_dict(saved["optimizer"])
-                self.accuracy, self.best = saved["accuracy"], saved["best"]
-            except (RuntimeError, KeyError, ValueError) as error:
-                raise UserError(f"{path}: no progress of a training: {error}") from error
+    def __init__(self) -> None:
+        self._accuracy: list[float] = []
 
-    def add(self, accuracy: float) -> None:
-        """An epoch is over."""
-        if not self.accuracy or accuracy > max(self.accuracy):
-            self.best = {k: v.clone() for k, v in self._network.state_dict().items()}
-        self.accuracy.append(accuracy)
-        with replacing(self._path) as temporary:
-            torch.save(
-                {
-                    "network": self._network.state_dict(),
-                    "optimizer": self._optimizer.state_dict(),
-                    "accuracy": self.accuracy,
-                    "best": self.best,
-                },
-                temporary,
-            )
+    def on_validation_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> None:
+        self._accuracy.append(float(trainer.callback_metrics["val_accuracy"]))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"accuracy": list(self._accuracy)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._accuracy = list(state["accuracy"])
 
 
-@torch.inference_mode()
-def _accuracy(network: nn.Module, frames: Frames) -> float:
-    network.eval()
-    right = 0
-    for start in range(0, len(frames), _EVALUATION_BATCH):
-        iq, labels, _ = frames[torch.arange(start, min(start + _EVALUATION_BATCH, len(frames)))]
-        right += int((network(iq).argmax(dim=1) == labels).sum())
-    return right / len(frames)
+class _ZerosKept(Callback):
+    """Holds the zeros that ``weight`` has now while it is trained."""
+
+    def __init__(self, weight: nn.Parameter) -> None:
+        self._keep = KeepZeros([weight])
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        for optimizer in trainer.optimizers:
+            self._keep.attach(optimizer)
+
+    def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self._keep.remove()
