@@ -4,7 +4,8 @@
 
 Our own design, not a published one. It differs from ``plain_conv`` in what real signals ask for:
 phase steps over several lags, as at many samples a symbol a step of one sample is mostly noise, the
-spread over time beside mean and maximum, and a second head that tells the SNR.
+spread over time beside mean and maximum, a second head that tells the SNR, and, if asked for, a
+second body that looks at spectra of the signal and of its powers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from .features import phase_steps
 from .outputs import Outputs
 from .registry import register
+from .spectra import CHANNELS as SPECTRA
+from .spectra import Spectra
 
 # The heads work on standard scores of the SNR: middle and half range of the live set, dB.
 _SNR_MIDDLE, _SNR_SCALE = 10.0, 20.0
@@ -28,7 +31,9 @@ class LiveConv(nn.Module):
     """``(n, 2, L)`` float32 of RMS 1 to ``(n, classes)`` logits; any L that survives the strides.
 
     ``kernels``, ``strides`` and ``widths`` name one convolution each and must be of one length;
-    ``lags`` are the distances of the phase steps, in samples. ``outputs`` also gives ``snr_db (n)``
+    ``lags`` are the distances of the phase steps, in samples. ``spectra`` are the widths of
+    convolutions over frequency, of kernel 5 and stride 2, which see ``Spectra``; none leaves that
+    out. ``outputs`` also gives ``snr_db (n)``
     in dB, and with the option ``stranger`` the log odds that a frame is of none of the classes.
     """
 
@@ -41,38 +46,60 @@ class LiveConv(nn.Module):
         strides: Sequence[int] = (2, 2, 2, 2, 2),
         widths: Sequence[int] = (24, 40, 64, 96, 128),
         lags: Sequence[int] = (1, 4),
+        spectra: Sequence[int] = (),
         stranger: bool = False,
     ) -> None:
         super().__init__()
         if not len(kernels) == len(strides) == len(widths):
             raise TypeError("kernels, strides and widths must be of one length")
         self.lags = tuple(lags)
-        layers: list[nn.Module] = []
-        channels = 3 + 2 * len(self.lags)
-        for kernel, stride, width in zip(kernels, strides, widths, strict=True):
-            layers += [
-                nn.Conv1d(channels, width, kernel, stride, kernel // 2, bias=False),
-                nn.BatchNorm1d(width),
-                nn.ReLU(),
-            ]
-            channels = width
-        self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(3 * channels, classes)
-        self.snr = nn.Sequential(nn.Linear(3 * channels, 32), nn.ReLU(), nn.Linear(32, 1))
+        self.body = _convolutions(3 + 2 * len(self.lags), kernels, strides, widths)
+        pooled = 3 * widths[-1]
+        self.spectral_body = None
+        if spectra:
+            fives, twos = [5] * len(spectra), [2] * len(spectra)
+            self.spectral_body = nn.Sequential(
+                Spectra(frame_length),
+                *_convolutions(SPECTRA, fives, twos, spectra),
+            )
+            pooled += 3 * spectra[-1]
+        self.head = nn.Linear(pooled, classes)
+        self.snr = nn.Sequential(nn.Linear(pooled, 32), nn.ReLU(), nn.Linear(32, 1))
         self.stranger = None
         if stranger:
-            self.stranger = nn.Sequential(nn.Linear(3 * channels, 64), nn.ReLU(), nn.Linear(64, 1))
+            self.stranger = nn.Sequential(nn.Linear(pooled, 64), nn.ReLU(), nn.Linear(64, 1))
 
     def forward(self, iq: Tensor) -> Tensor:
         return self.outputs(iq).logits
 
     def outputs(self, iq: Tensor, attention: bool = False) -> Outputs:
         """Logits, the pooled features as one token, and the SNR; there are no attention maps."""
-        # In float32: the spread is a small difference of large numbers.
-        features = self.body(phase_steps(iq, self.lags)).float()
-        mean = features.mean(dim=2)
-        spread = torch.sqrt((features * features).mean(dim=2) - mean * mean + _TINY)
-        pooled = torch.cat([mean, features.amax(dim=2), spread], dim=1)
+        pooled = _pooled(self.body(phase_steps(iq, self.lags)))
+        if self.spectral_body is not None:
+            pooled = torch.cat([pooled, _pooled(self.spectral_body(iq))], dim=1)
         snr_db = _SNR_MIDDLE + _SNR_SCALE * self.snr(pooled)[:, 0]
         stranger = self.stranger and self.stranger(pooled)[:, 0]
         return Outputs(self.head(pooled), (pooled[:, None],), snr_db=snr_db, stranger=stranger)
+
+
+def _convolutions(
+    channels: int, kernels: Sequence[int], strides: Sequence[int], widths: Sequence[int]
+) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for kernel, stride, width in zip(kernels, strides, widths, strict=True):
+        layers += [
+            nn.Conv1d(channels, width, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+        ]
+        channels = width
+    return nn.Sequential(*layers)
+
+
+def _pooled(features: Tensor) -> Tensor:
+    """Mean, maximum and spread, ``(n, width, L)`` to ``(n, 3 width)``."""
+    # In float32: the spread is a small difference of large numbers.
+    features = features.float()
+    mean = features.mean(dim=2)
+    spread = torch.sqrt((features * features).mean(dim=2) - mean * mean + _TINY)
+    return torch.cat([mean, features.amax(dim=2), spread], dim=1)
