@@ -1,6 +1,6 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How large and how fast the networks of the recipes are, as published, on one thread.
+"""How large and how fast networks are on one thread: those of the recipes, or those of runs.
 
 The record of ``kdamc-train speed`` (``training/results/speed/``) holds, besides ``command``,
 ``hardware``, ``versions`` and ``git_rev``: ``runtime`` and ``threads`` (what ran the networks),
@@ -13,11 +13,16 @@ repeated; the best run counts) and ``rows``, one a network:
 - ``ms_per_frame``: one frame at a time;
 - ``frames_per_second``: in batches of ``batch`` frames, 256 but for networks that would take
   longer than ``LONGEST_BATCH`` seconds for that.
+
+That of ``kdamc-train speed RUN…`` (``training/results/accuracy_speed/``) is of what these runs have
+trained: its ``weights`` are "trained", and each row has the run's ``budget`` and ``seed`` too. All
+are timed in ``ROUNDS`` turns, so that what else the machine does meets them alike; the best counts.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,18 +31,19 @@ from typing import Any
 
 from . import datasets as datasets
 from . import recipe
-from .checkpoints import bare_module
+from .checkpoints import bare_module, open_run
 from .complexity import keras_parameters, macs, parameters
 from .datasets import registry as generators
 from .errors import UserError
 from .export import export
 from .lightning_module import ClassifierModule
 from .networks import registry
-from .onnx_models import frames_per_second, open_model
+from .onnx_models import Model, frames_per_second, open_model
 
 BATCH = 256
 LONGEST_BATCH = 10.0
 """Seconds."""
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -95,28 +101,58 @@ def untrained(
 def measure(subject: Subject, seconds: float) -> dict[str, Any]:
     """One row of the record; see the module's docstring."""
     module = untrained(subject.network, subject.options, subject.classes, subject.frame_length)
+    row, model = _described(module)
+    names = {"recipe": subject.recipe, "member": subject.member}
+    return {**row, **names, **_timed(model, seconds)}
+
+
+def _described(module: ClassifierModule) -> tuple[dict[str, Any], Model]:
+    """What of a row is known without timing, and the network as an ONNX model."""
+    settings = module.hparams
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         export(module, path)
         size = path.stat().st_size
         model = open_model(str(path))
+    row = {
+        "network": settings.network,
+        "options": settings.network_options,
+        "classes": len(settings.classes),
+        "frame_length": settings.frame_length,
+        "parameters": parameters(module.network),
+        "keras_parameters": keras_parameters(module.network),
+        "macs": macs(module.network, settings.frame_length),
+        "onnx_bytes": size,
+    }
+    return row, model
+
+
+def _timed(model: Model, seconds: float) -> dict[str, Any]:
     one_by_one = frames_per_second(model, (1,), seconds)["1"]
     batch = max(1, min(BATCH, int(LONGEST_BATCH * one_by_one)))
     return {
-        "network": subject.network,
-        "options": subject.options,
-        "recipe": subject.recipe,
-        "member": subject.member,
-        "classes": len(subject.classes),
-        "frame_length": subject.frame_length,
-        "parameters": parameters(module.network),
-        "keras_parameters": keras_parameters(module.network),
-        "macs": macs(module.network, subject.frame_length),
-        "onnx_bytes": size,
         "ms_per_frame": 1e3 / one_by_one,
         "batch": batch,
         "frames_per_second": frames_per_second(model, (batch,), seconds)[str(batch)],
     }
+
+
+def measure_runs(folders: Sequence[Path], seconds: float) -> list[dict[str, Any]]:
+    """A row for what each run has trained, all timed in turns; raises UserError for a folder that
+    holds no finished run."""
+    rows, models = [], []
+    for folder in folders:
+        module, about = open_run(folder)
+        row, model = _described(module)
+        rows.append(row | {key: about[key] for key in ("recipe", "budget", "member", "seed")})
+        models.append(model)
+    for turn in range(ROUNDS):
+        for row, model in zip(rows, models, strict=True):
+            timed = _timed(model, seconds / ROUNDS)
+            if turn == 0 or timed["frames_per_second"] > row["frames_per_second"]:
+                row |= {key: timed[key] for key in ("batch", "frames_per_second")}
+            row["ms_per_frame"] = min(timed["ms_per_frame"], row.get("ms_per_frame", math.inf))
+    return rows
 
 
 def record(
@@ -124,23 +160,29 @@ def record(
     seconds: float = 1.0,
     names: Sequence[str] = (),
     tell: Callable[[dict[str, Any]], None] = lambda row: None,
+    runs: Sequence[Path] = (),
 ) -> dict[str, Any]:
-    """The record of all ``subjects(names)``; ``tell`` is called with each row as it comes."""
+    """The record of all ``subjects(names)``, or of ``runs`` if there are any; ``tell`` is called
+    with each row as it comes."""
     from .export import git_revision
     from .pipeline import surroundings
 
     if not 0 < seconds <= 3600:
         raise UserError(f"seconds is {seconds}; it must lie over 0 and up to 3600")
     revision = git_revision()
-    rows = []
-    for subject in subjects(names):
+    if runs and names:
+        raise UserError("runs are named by their folders alone, not by networks, too")
+    rows = measure_runs(runs, seconds) if runs else []
+    for row in rows:
+        tell(row)
+    for subject in subjects(names) if not runs else ():
         rows.append(measure(subject, seconds))
         tell(rows[-1])
     return {
         "command": command,
         "runtime": "onnxruntime",
         "threads": 1,
-        "weights": "untrained",
+        "weights": "trained" if runs else "untrained",
         "seconds": seconds,
         "rows": rows,
         **surroundings(),

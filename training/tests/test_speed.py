@@ -27,7 +27,6 @@ def test_the_subjects_are_the_networks_of_the_recipes_once_each():
     for name in ("mld_teacher", "mld_student", "crosstlnet", "clst", "vtcnn2", "mcldnn"):
         assert (name, 11, 128) in published
     assert {("sbcnn", 24, 1024), ("ibcnn", 24, 1024)} <= published
-    assert ("sbcnn", 11, 128) not in published
     # Named or not, 256 units are the size that CrossTLNet was published with.
     units = [
         each.options.get("width", 256)
@@ -80,3 +79,32 @@ def test_the_command_writes_a_record(tmp_path, capsys):
     assert recipes[38_283] == "family/rml2016.10a"
     assert record["threads"] == 1 and record["weights"] == "untrained"
     assert record["hardware"] and record["versions"]["onnxruntime"] and record["git_rev"]
+
+
+def test_runs_are_timed_with_what_they_trained(tmp_path, toy_file, capsys):
+    recipe = tmp_path / "toy.yaml"
+    recipe.write_text(
+        f"""
+name: toy/toy
+about: A toy.
+data: {{file: {toy_file}, split: edge}}
+train: {{epochs: 1}}
+members:
+  a: {{network: plain_conv, options: {{widths: [4, 4, 4, 4]}}}}
+seeds: [3]
+"""
+    )
+    work, out = tmp_path / "runs", tmp_path / "speed.json"
+    assert main(["run", str(recipe), "--work", str(work)]) == 0
+    (run,) = (path.parent for path in work.rglob("record.json"))
+    assert main(["speed", str(run), "--seconds", "0.01", "--json", str(out)]) == 0
+    record = json.loads(out.read_text())
+    (row,) = record["rows"]
+    assert record["weights"] == "trained"
+    expected = {"recipe": "toy/toy", "budget": "paper", "member": "a", "seed": 3, "classes": 3}
+    assert {key: row[key] for key in expected} == expected
+    assert row["frames_per_second"] > 1e3 / row["ms_per_frame"] > 0 and row["batch"] == 256
+    with pytest.raises(UserError, match="not by networks"):
+        speed.record("", 0.01, ["plain_conv"], runs=[run])
+    with pytest.raises(UserError, match="record"):
+        speed.record("", 0.01, runs=[tmp_path])
