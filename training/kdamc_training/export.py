@@ -140,7 +140,7 @@ def metadata(
         contract.KEY_FUSION_EXPONENT: repr(calibration.fusion_exponent if calibration else 1.0),
         contract.KEY_DATASET: says["dataset"],
         contract.KEY_RECIPE: says["recipe"],
-        contract.KEY_TEACHER: "",
+        contract.KEY_TEACHER: says.get("teacher", ""),
         contract.KEY_ACCURACY: json.dumps(accuracy or {}),
         contract.KEY_LICENSE: LICENSE,
         contract.KEY_GENERATOR_CMD: says["command"],

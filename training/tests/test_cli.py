@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from kdamc_training import pipeline
+from kdamc_training import onnx_models, pipeline
 from kdamc_training.cli import main
+from kdamc_training.networks import registry
 
 
 def fails(capsys, *arguments) -> str:
@@ -77,10 +78,22 @@ def test_a_recipe_from_data_to_model_card(capsys, tmp_path):
     ]
     assert main(arguments) == 0
     folder = tmp_path / "plain" / "rml2016.10a-smoke" / "student-s0"
-    record = json.loads((folder / "model.json").read_text())
+    record = json.loads((folder / "rml2016_10a_plain.json").read_text())
     assert record["parameters"] == 38_283
     assert record["test"]["frames"] == 132
     assert "regenerated" in (folder / "rml2016_10a_plain.md").read_text()
+    assert "quantization" not in record and record["speed_ratio"]["to"] == "rml2016_10a_plain"
+
+    # The same network in int8 beside it, calibrated for itself.
+    rounded = json.loads((folder / "rml2016_10a_plain_int8.json").read_text())
+    assert rounded["bytes"] < record["bytes"] / 2
+    assert rounded["quantization"]["calibrated_on"].endswith("seed 1 speech train")
+    assert rounded["calibration"] != record["calibration"]
+    card = (folder / "rml2016_10a_plain_int8.md").read_text()
+    assert "one thread, int8, on" in card and "times as fast as `rml2016_10a_plain`" in card
+    info = onnx_models.open_model(str(folder / "rml2016_10a_plain_int8.onnx")).info
+    assert info.temperature == rounded["calibration"]["temperature"]
+    assert json.loads(info.metadata["quantization"]) == rounded["quantization"]
 
     # A second start finds all of it done; other settings in the same folder are refused.
     before = sorted(path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir())
@@ -117,3 +130,19 @@ def test_shipped_model_cards_are_those_of_their_records(path: Path):
     assert card.read_text() == model_card(record, record["about"], limits)
     model = pipeline.MODELS / f"{path.stem}.onnx"
     assert hashlib.sha256(model.read_bytes()).hexdigest() == record["test"]["model"]["sha256"]
+
+
+def test_a_module_of_ones_own_is_imported_first(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine_for_a_test.py").write_text(
+        "import torch\n"
+        "from kdamc_training.networks.registry import register\n"
+        "@register('mine_for_a_test')\n"
+        "class Mine(torch.nn.Module):\n"
+        "    pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_networks", dict(registry._networks))
+    assert main(["--import", "mine_for_a_test", "list"]) == 0
+    assert "  mine_for_a_test\n" in capsys.readouterr().out
+    assert main(["--import", "none_for_a_test", "list"]) == 1
+    assert "--import none_for_a_test: No module named" in capsys.readouterr().err
