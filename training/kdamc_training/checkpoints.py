@@ -109,7 +109,8 @@ def publish(
     about["calibration"] = dataclasses.asdict(read_calibration(folder / "calibration.json"))
     own = folder / _RUN_FILE
     network = finished(module.network)
-    tensors = {name: value.clone() for name, value in network.state_dict().items()}
+    # Weights of convolutions may lie in another order than their shape says.
+    tensors = {name: value.clone().contiguous() for name, value in network.state_dict().items()}
     with replacing(own) as temporary:
         # One key, as the order of several would not be the same each time.
         save_file(tensors, temporary, {_KEY: json.dumps(about, sort_keys=True)})

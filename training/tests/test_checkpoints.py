@@ -24,7 +24,7 @@ MEMBER = "plain/rml2016.10a/smoke/student-s0"
 def work(tmp_path_factory):
     """Folder of a small run."""
     folder = tmp_path_factory.mktemp("runs")
-    chosen = recipe.load(recipe.find("plain/rml2016.10a"), "smoke", [*SMALL, "publish=null"])
+    chosen = recipe.load(recipe.find("plain/rml2016.10a"), "smoke", [*SMALL, "publish=[]"])
     pipeline.run(chosen, "made by a test", work=folder)
     return folder
 
@@ -43,6 +43,18 @@ def rooms(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints.publish, "__defaults__", (results, weights))
     monkeypatch.setattr(checkpoints.load, "__defaults__", (results,))
     return results, weights
+
+
+def test_weights_in_another_order_of_memory_are_published(run, rooms, monkeypatch):
+    module, record = checkpoints.open_run(run)
+    convolution = next(each for each in module.network.modules() if hasattr(each, "stride"))
+    weight = convolution.weight.data.clone()
+    convolution.weight.data = weight.transpose(0, 2).contiguous().transpose(0, 2)
+    assert not convolution.weight.is_contiguous()
+    monkeypatch.setattr(checkpoints, "open_run", lambda folder: (module, record))
+    checkpoints.publish(run)
+    tensors = load_file(run / "weights.safetensors")
+    assert any(torch.equal(each, weight) for each in tensors.values() if each.ndim == 3)
 
 
 def test_published_weights_are_those_of_the_run(run, rooms, tmp_path, capsys):
