@@ -35,6 +35,7 @@ def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> s
         f"- Classes: {', '.join(test['classes'])}.",
         f"- Recipe: `{model['recipe']}`, budget `{record['budget']}`; made by "
         f"`{record['command']}`.",
+        *_rounded(record.get("quantization")),
         "- Licence: GPL-3.0-or-later.",
         "",
         "## Accuracy",
@@ -68,7 +69,7 @@ def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> s
         *_unknown(record.get("unknown")),
         "## Speed",
         "",
-        f"ONNX Runtime {record['versions']['onnxruntime']}, one thread, float32, on "
+        f"ONNX Runtime {record['versions']['onnxruntime']}, one thread, {_numbers(record)}, on "
         f"{record['hardware']}; frames a second by batch size:",
         "",
         *_table(
@@ -76,11 +77,33 @@ def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> s
             [["frames/s", *(f"{value:,.0f}" for value in record["frames_per_second"].values())]],
         ),
         "",
+        *_ratio(record.get("speed_ratio")),
         "## What it was never shown",
         "",
         *(f"- {sentence}" for sentence in limits),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _numbers(record: dict[str, Any]) -> str:
+    return "int8" if "quantization" in record else "float32"
+
+
+def _rounded(how: dict[str, Any] | None) -> list[str]:
+    if how is None:
+        return []
+    trained = "trained for it" if how["trained_for_it"] else "rounded after training"
+    return [
+        f"- Quantized, {trained}: weights {how['weights']}, activations {how['activations']}; "
+        f"ranges from {how['calibrated_on']}."
+    ]
+
+
+def _ratio(ratio: dict[str, Any] | None) -> list[str]:
+    if ratio is None:
+        return []
+    times = ", ".join(f"{value:.2f} in batches of {n}" for n, value in ratio["by_batch"].items())
+    return [f"Timed in turns it is {times} times as fast as `{ratio['to']}` in float32.", ""]
 
 
 def _source(test: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures of results: accuracy over SNR, gaps to the exact classifier, accuracy over
-pruning efficiency, confusion matrices, feature maps."""
+pruning efficiency and over speed, confusion matrices, feature maps."""
 
 from __future__ import annotations
 
@@ -111,6 +111,44 @@ def pruning_efficiency(content: PictureContent) -> Any:
     axis.set_ylabel("accuracy (%)")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="best")
+    return figure
+
+
+def accuracy_by_speed(content: PictureContent) -> Any:
+    """A figure of accuracy over frames a second, a panel for networks that were trained alike.
+
+    ``content``: ``panels`` of ``title`` and ``points`` of ``member``, ``frames_per_second``,
+    ``overall`` (share), ``own`` (filled) and ``frontier`` (joined by a line).
+    """
+    panels = content["panels"]
+    figure = _figure(8.5, 4.8 * len(panels))
+    for axis, panel in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+        best = sorted(
+            (point["frames_per_second"], 100 * point["overall"])
+            for point in panel["points"]
+            if point["frontier"]
+        )
+        axis.plot(*zip(*best, strict=True), color=_COLOURS[8], lw=1.2, zorder=1)
+        for own, name in ((True, "ours"), (False, "of papers")):
+            shown = [point for point in panel["points"] if point["own"] == own]
+            axis.scatter(
+                [point["frames_per_second"] for point in shown],
+                [100 * point["overall"] for point in shown],
+                s=34,
+                label=name,
+                edgecolors=_COLOURS[3] if own else _COLOURS[2],
+                facecolors=_COLOURS[3] if own else "none",
+            )
+        for point in panel["points"]:
+            at = (point["frames_per_second"], 100 * point["overall"])
+            axis.annotate(point["member"], at, (5, 4), textcoords="offset points", fontsize=8)
+        axis.set_xscale("log")
+        axis.set_title(f"{panel['title']}; line: frontier", fontsize=10)
+        axis.set_xlabel("frames a second")
+        axis.set_ylabel("accuracy (%)")
+        axis.margins(x=0.12)
+        axis.grid(alpha=0.3, which="both")
+        axis.legend(fontsize=8, loc="lower left")
     return figure
 
 

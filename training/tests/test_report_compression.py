@@ -109,10 +109,10 @@ def test_a_row_is_what_its_record_says(tmp_path):
     add(tmp_path, "vtcnn2-pq-2")
     text, _ = section(tmp_path)
     pruned, cut, speed = (dict(row) for row in rows(text, "vtcnn2-nt-0.08"))
-    assert pruned["gain"] == "0.08" and pruned["p_e, %"] == "96.30"
+    assert pruned["allowed error (epsilon)"] == "0.08" and pruned["p_e, %"] == "96.30"
     assert pruned["non-zero"] == "100,000" and pruned["layer's bytes"] == "700,000"
     assert pruned["times smaller"] == "15.43" and pruned["file's bytes"] == "1,234,567"
-    assert (pruned["claimed"], pruned["measured"], pruned["difference"]) == (
+    assert (pruned["claimed"], pruned["measured"], pruned["measured over claimed"]) == (
         *("9.23", "9.17"),
         "-0.7 %",
     )

@@ -42,6 +42,8 @@ def add(results, member, gap, *, seed=0, error=0.01):
         "keras_parameters": 1,
         "macs": 1,
         "epochs": 1,
+        "best_epoch": 1,
+        "teacher": None,
         "calibration": {"temperature": 1.0},
         "test": {
             **test,

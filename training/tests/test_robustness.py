@@ -171,7 +171,7 @@ def test_long_frames_come_from_the_sets_generator(name):
 SMALL = [
     *OVERRIDES,
     "train.ema_decay=0",
-    "publish=null",
+    "publish=[]",
     "data.snr=[0, 4]",
     "members={most: {network: plain_conv, options: {widths: [8, 8, 8, 8]}}, half: {network: "
     "plain_conv, options: {widths: [8, 8, 8, 8]}, train_share: 0.5}}",

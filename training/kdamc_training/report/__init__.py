@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import replacing
 from ..pipeline import RESULTS
-from . import compression, experiments, limit, models, robustness, speeds
+from . import accuracy_speed, compression, experiments, int8, limit, models, robustness, speeds
 from .pictures import Pictures
 
 PAGE = RESULTS.parents[1] / "docs" / "results.md"
@@ -26,8 +26,10 @@ SECTIONS: tuple[Section, ...] = (
     experiments.introduction,
     experiments.section,
     compression.section,
+    int8.section,
     limit.section,
     models.section,
+    accuracy_speed.section,
     speeds.section,
     robustness.section,
 )

@@ -32,20 +32,34 @@ _INTRODUCTION = """\
 # Results
 
 Written by `kdamc-train report` from the records in `training/results`; `kdamc-train report --check`
-tells whether it still is what they give. A part here is a recipe at one budget: `paper` trains as
-the paper did, as far as it says how; `reduced` is what a small machine can do (less data, fewer
-epochs, some smaller networks; see `training/recipes`).
+tells whether it still is what they give. A part here is a recipe at one budget. `paper` is the full
+one: for a published system it trains as the paper did, as far as that says how. `reduced` is what a
+small machine can do: less data, fewer epochs and a schedule that fits them, some smaller networks,
+some training in bfloat16; teachers may train for longer than their students. Every recipe in
+`training/recipes` says what it changes.
 
 Accuracies are in percent of the frames; those of a band are means over its SNR labels. Figures of
 several seeds are means ± their sample standard deviation. ECE is the expected calibration error
-(15 bins of equal mass), in percent, at the temperature that was fitted on validation frames. MACs
-are for one frame. Keras counts the statistics of batch norms as parameters, and one bias a gate of
-an LSTM instead of two.
+(15 bins of equal mass), in percent, at the calibration temperature beside it, which was fitted on
+validation frames. MACs are for one frame. Keras counts the statistics of batch norms as parameters,
+and one bias a gate of an LSTM instead of two. Beside the epochs stands, where it is another, the
+one whose weights were the best on validation frames and are used.
 
 Gains are differences of overall accuracy in percentage points, paired by seed, with the 95 %
 interval of Student's t. "gain" and "loss" stand where the interval leaves 0 out, "undecided"
 elsewhere. The interval covers what the student's seed changes, not the teacher's (one teacher
 serves all) nor the choice of test frames, and is not corrected for the number of pairs."""
+
+_IN_SHORT = """\
+The gains of taught students over untaught ones in the parts below: of the papers' methods as they
+are rebuilt here, at these budgets, on regenerated data. Where a teacher is hardly better than the
+student without one there is little to be learnt from it, and the verdict says nothing of the
+method."""
+
+_SCORES = """\
+Energy is that of the logits, mahalanobis the distance of the features from the nearest class;
+stranger is learnt beside the finished network from made-up signals of no class, own is the
+network's own output, learnt together with it from such signals."""
 
 PAPER_COLUMN = "paper, genuine data, full size"
 
@@ -60,7 +74,7 @@ def section(results: Path, pictures: Pictures) -> list[str]:
     found: dict[str, list[Experiment]] = {system: [] for system in SYSTEMS}
     for experiment in read_experiments(results):
         found.setdefault(experiment.recipe.name.partition("/")[0], []).append(experiment)
-    lines = []
+    lines = _in_short([one for system in SYSTEMS for one in found[system]])
     for system, experiments in found.items():
         paper = published.read(system)
         lines += [f"## {paper.title if paper else system}", ""]
@@ -70,14 +84,34 @@ def section(results: Path, pictures: Pictures) -> list[str]:
         if not experiments:
             lines += ["No records yet.", ""]
         for experiment in experiments:
-            lines += _part(experiment, paper, pictures)
+            lines += _part(experiment, paper, experiments, pictures)
         if paper and paper.of(""):
             lines += ["### Further figures of the paper, on genuine data", ""]
             lines += published_tables(paper, "")
     return lines
 
 
-def _part(experiment: Experiment, paper: Published | None, pictures: Pictures) -> list[str]:
+def _in_short(experiments: list[Experiment]) -> list[str]:
+    """What teaching gave, over all systems."""
+    rows = []
+    for experiment in experiments:
+        anchor = f"{experiment.recipe.name}, {experiment.budget}"
+        for first, second in experiment.recipe.report.gains:
+            members = experiment.recipe.members
+            row = _gain(experiment, first, second)
+            if row and members[first].teacher and not members[second].teacher:
+                rows.append([anchor, *row])
+    if not rows:
+        return []
+    return ["## In short", "", *_IN_SHORT.splitlines(), "", *table(["part", *_GAINS], rows)]
+
+
+def _part(
+    experiment: Experiment,
+    paper: Published | None,
+    others: list[Experiment],
+    pictures: Pictures,
+) -> list[str]:
     recipe = experiment.recipe
     lines = [f"### {recipe.name}, {experiment.budget}", "", recipe.about, ""]
     lines += [f"{_data(experiment)}.", ""]
@@ -87,6 +121,7 @@ def _part(experiment: Experiment, paper: Published | None, pictures: Pictures) -
     if absent:
         lines += [f"No records yet of {', '.join(f'`{name}`' for name in absent)}.", ""]
     lines += _gains(experiment)
+    lines += _scatter(experiment, others)
     lines += _lines_by_snr(experiment, pictures)
     lines += _table_by_snr(experiment)
     lines += _classes_of_interest(experiment)
@@ -185,10 +220,15 @@ def _accuracies(experiment: Experiment, paper: Published | None) -> list[str]:
             row.append(NOTHING if None in values else spread(*mean_and_std(values)))
         row += [spread(*mean_and_std([record["test"]["ece"] for record in records]))]
         row += [f"{np.mean([r['calibration']['temperature'] for r in records]):.2f}"]
-        row += [whole([r["epochs"] for r in records]), whole([r["train_frames"] for r in records])]
+        row += [_epochs(records), whole([r["train_frames"] for r in records])]
         row += [beside(paper, experiment.recipe.name, name)] if told else []
         rows.append(row)
     return table(header, rows)
+
+
+def _epochs(records: list[dict[str, Any]]) -> str:
+    last, best = ([record[key] for record in records] for key in ("epochs", "best_epoch"))
+    return whole(last) + ("" if last == best else f" ({whole(best)})")
 
 
 def beside(paper: Published, recipe: str, member: str) -> str:
@@ -202,22 +242,62 @@ def beside(paper: Published, recipe: str, member: str) -> str:
     return NOTHING
 
 
+def _scatter(experiment: Experiment, others: list[Experiment]) -> list[str]:
+    """Under members of one seed each: how much networks of the system differ from seed to seed."""
+    if len(experiment.members) < 2 or any(len(of) > 1 for of in experiment.members.values()):
+        return []
+    found = [
+        (mean_and_std([record["test"]["overall"] for record in records])[1], name, other)
+        for other in others
+        if other.budget == experiment.budget
+        for name, records in other.members.items()
+        if len(records) > 2
+    ]
+    if not found:
+        return ["One seed each: small differences can be chance.", ""]
+    std, name, other = max(found, key=lambda one: one[0])
+    return [
+        f"One seed each: between seeds of `{name}` of {other.recipe.name} the standard deviation "
+        f"is {percent(std)} points, so that differences of that size can be chance.",
+        "",
+    ]
+
+
+_GAINS = (
+    "gain",
+    "seeds",
+    "percentage points",
+    "95 % interval",
+    "verdict",
+    "teacher above the latter",
+)
+
+
 def _gains(experiment: Experiment) -> list[str]:
-    rows = []
-    for first, second in experiment.recipe.report.gains:
-        found = gain(experiment.members.get(first, []), experiment.members.get(second, []))
-        if found is None:
-            continue
-        points, half = 100 * found.mean, found.half_width
-        interval = "one seed, no interval"
-        if half is not None:
-            interval = f"{points - 100 * half:+.2f} to {points + 100 * half:+.2f}"
-        seeds = ", ".join(map(str, found.seeds))
-        rows.append(
-            [f"`{first}` over `{second}`", seeds, f"{points:+.2f}", interval, found.verdict]
-        )
-    header = ["gain", "seeds", "percentage points", "95 % interval", "verdict"]
-    return table(header, rows) if rows else []
+    found = [_gain(experiment, *pair) for pair in experiment.recipe.report.gains]
+    rows = [row for row in found if row]
+    return table(list(_GAINS), rows) if rows else []
+
+
+def _gain(experiment: Experiment, first: str, second: str) -> list[str] | None:
+    """Cells of ``_GAINS``; None without records of both."""
+    taught, other = (experiment.members.get(name, []) for name in (first, second))
+    found = gain(taught, other)
+    if found is None:
+        return None
+    points, half = 100 * found.mean, found.half_width
+    interval = "one seed, no interval"
+    if half is not None:
+        interval = f"{points - 100 * half:+.2f} to {points + 100 * half:+.2f}"
+    teacher = taught[0]["teacher"]
+    ahead = NOTHING
+    if teacher and not other[0]["teacher"]:
+        mean = np.mean([record["test"]["overall"] for record in other])
+        ahead = f"{100 * (teacher['overall'] - mean):+.2f}"
+    seeds = ", ".join(map(str, found.seeds))
+    return [
+        f"`{first}` over `{second}`", seeds, f"{points:+.2f}", interval, found.verdict, ahead,
+    ]  # fmt: skip
 
 
 def _lines_by_snr(experiment: Experiment, pictures: Pictures) -> list[str]:
@@ -387,7 +467,7 @@ def _left_out(experiment: Experiment) -> list[str]:
         f"How often a frame of a class left out of training scores above one of a known class, at "
         f"SNR labels from {low} dB, first seed:"
     )
-    return [about, "", *table(header, rows)]
+    return [about, "", *table(header, rows), *_SCORES.splitlines(), ""]
 
 
 def published_tables(paper: Published, recipe: str) -> list[str]:

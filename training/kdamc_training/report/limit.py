@@ -12,7 +12,7 @@ import numpy as np
 from .. import plots
 from ..records import read_record
 from .collect import Experiment, read_experiments
-from .markdown import NOTHING, band, percent, table, whole
+from .markdown import NOTHING, band, percent, table
 from .pictures import Pictures
 
 _INTRODUCTION = """\
@@ -21,7 +21,7 @@ _INTRODUCTION = """\
 No classifier of matched-filter symbols in white noise errs less often than the exact one, the
 average-likelihood ratio test, which knows Es/N0 and takes classes, symbols and the carrier's phase
 as what chance made them. Its posteriors are true, so their largest must on average be its accuracy,
-and its ECE what chance makes of so many frames; differences are in standard errors."""
+and its ECE what chance alone makes of that many frames; differences are in standard errors."""
 
 _GAP = """\
 Networks against the exact classifier on the same frames, in percentage points. The gap is what was
@@ -101,7 +101,10 @@ def _gaps(experiment: Experiment, pictures: Pictures) -> list[str]:
         ],
     }
     picture = f"{experiment.recipe.name.replace('/', '-')}-{experiment.budget}-gap"
-    seeds = whole([len(records) for records in experiment.members.values()])
+    seeds = ", ".join(
+        f"{', '.join(str(record['seed']) for record in records)} of `{name}`"
+        for name, records in experiment.members.items()
+    )
     own = exact["overall"]
     ece, chance = percent(own["ece"]), percent(own["ece_if_true"])
     return [

@@ -5,15 +5,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from ..pipeline import UNIT
 from ..records import read_record
 from .collect import accuracy_from_0_db
-from .markdown import percent, table
+from .markdown import NOTHING, percent, table
 from .pictures import Pictures
 
 _HEADER = (
-    "model|recipe|parameters|bytes|overall|SNR >= 0|ECE|temperature|fusion exponent|test frames"
+    "model|recipe|parameters|bytes|overall|SNR >= 0|ECE|temperature|fusion exponent|frames/s|"
+    "times the unit's|test frames"
 )
+_RATIO = _HEADER.split("|").index("times the unit's")
+_BATCH = "256"
+
+
+def _ratio(record: dict[str, Any]) -> str:
+    ratio = record.get("speed_ratio")
+    return f"{ratio['by_batch'][_BATCH]:.2f}" if ratio else NOTHING
 
 
 def section(results: Path, pictures: Pictures) -> list[str]:
@@ -36,22 +46,28 @@ def section(results: Path, pictures: Pictures) -> list[str]:
                 percent(test["ece"]),
                 f"{made['temperature']:.2f}",
                 f"{made['fusion_exponent']:.2f}",
+                f"{record['frames_per_second'][_BATCH]:,.0f}",
+                _ratio(record),
                 f"{test['frames']:,} of {test['data']['generator']} seed {test['data']['seed']}",
             ]
         )
         decisions = [record["decisions"].get(str(n)) for n in sizes]
         fused.append([f"`{name}`", *(percent(one and one["accuracy"]) for one in decisions)])
+    header = _HEADER.split("|")
+    if all(row[_RATIO] == NOTHING for row in rows):
+        header = header[:_RATIO] + header[_RATIO + 1 :]
+        rows = [row[:_RATIO] + row[_RATIO + 1 :] for row in rows]
     return [
         "## Shipped models",
         "",
         "Measured as ONNX files, on regenerated frames (generator, version and seed in the last "
-        "column).",
+        f"column). Frames a second are those of one thread in batches of {_BATCH}, each model's at "
+        "its own time; beside them how many times as fast a model is as the unit, "
+        f"`{UNIT}` in float32, timed in turns with it, for frames of its length.",
         "",
-        *table(
-            _HEADER.split("|"),
-            rows,
-        ),
-        "Accuracy of decisions fused from so many consecutive frames, percent, all SNR labels:",
+        *table(header, rows),
+        "Accuracy of decisions fused from so many consecutive frames, percent, all SNR labels; the "
+        "runs of frames for this are a set of their own:",
         "",
         *table(["model", *(f"{n} frame{'s' * (n > 1)}" for n in sizes)], fused),
     ]
