@@ -1,7 +1,7 @@
 # Copyright 2026 gr-kdamc authors.
 #
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""gr-kdamc: automatic modulation classification with distilled ONNX networks.
+"""gr-kdamc: automatic modulation classification with small ONNX networks.
 
 Names load when they are first used (PEP 562): ``from gnuradio import kdamc`` works, and so does
 a flowgraph that only slices frames, on a machine without onnxruntime; a classifier block made
