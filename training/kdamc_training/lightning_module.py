@@ -98,11 +98,30 @@ def add_noise(
     chosen = torch.rand(n, generator=generator, device=device) < share
     drop = torch.rand(n, generator=generator, device=device) * (snr_db - _LOWEST_SNR)
     drop = torch.where(chosen & torch.isfinite(noise_power), drop, 0.0).nan_to_num().clamp_min(0.0)
-    more = noise_power.nan_to_num() * (10.0 ** (drop / 10.0) - 1.0)
-    noise = torch.randn(iq.shape, generator=generator, device=device)
+    return _noisier(iq, noise_power, drop, generator), snr_db - drop
+
+
+def raise_noise(
+    iq: Tensor, noise_power: Tensor, generator: torch.Generator, most_db: float
+) -> Tensor:
+    """Make the noise in frames ``(n, 2, L)`` of RMS 1 stronger, each by any of 0 to ``most_db`` dB;
+    RMS stays 1.
+
+    ``noise_power (n)``, which share of a frame is noise; frames where it is NaN are left alone.
+    """
+    rise = most_db * torch.rand(len(iq), generator=generator, device=iq.device)
+    rise = torch.where(torch.isfinite(noise_power), rise, 0.0)
+    return _noisier(iq, noise_power, rise, generator)
+
+
+def _noisier(
+    iq: Tensor, noise_power: Tensor, rise_db: Tensor, generator: torch.Generator
+) -> Tensor:
+    more = noise_power.nan_to_num() * (10.0 ** (rise_db / 10.0) - 1.0)
+    noise = torch.randn(iq.shape, generator=generator, device=iq.device)
     noisy = iq + (more / 2.0).sqrt()[:, None, None] * noise
     rms = noisy.square().sum(dim=1).mean(dim=1).sqrt()
-    return noisy / rms.clamp_min(1e-12)[:, None, None], snr_db - drop
+    return noisy / rms.clamp_min(1e-12)[:, None, None]
 
 
 def limit(iq: Tensor, generator: torch.Generator, share: float, most: float) -> Tensor:
@@ -259,6 +278,7 @@ class ClassifierModule(lightning.LightningModule):
         original = iq
         own = dict(self.hparams.augment)
         share, strange = own.pop("noise", 0.0), own.pop("strangers", 0.0)
+        rise = own.pop("noise_rise", 0.0)
         limited, drive = own.pop("limiting", 0.0), own.pop("limiting_drive", 0.0)
         if limited > 0.0:
             iq = limit(iq, generator, limited, drive)
@@ -269,6 +289,8 @@ class ClassifierModule(lightning.LightningModule):
         if share > 0.0:
             noise_power = self._known("noise_power", position)
             iq, true_snr = add_noise(iq, true_snr, noise_power, generator, share)
+        if rise > 0.0:
+            iq = raise_noise(iq, self._known("noise_power", position), generator, rise)
         if any(term.needs_posterior for term in self.terms):
             log_posterior = self._renamed(self._known("log_posterior", position), mirrored)
         label = torch.where(mirrored, self._mirror_images[label], label)
@@ -304,8 +326,8 @@ class ClassifierModule(lightning.LightningModule):
             raise UserError(
                 "loss posterior needs a data set that holds each frame's exact posterior"
                 if what == "log_posterior"
-                else "loss snr, augment.noise and augment.strangers need a data set that holds "
-                "each frame's true SNR"
+                else "loss snr, augment.noise, augment.noise_rise and augment.strangers need a "
+                "data set that holds each frame's true SNR or share of noise"
             )
         return known[position.cpu()].to(position.device)
 

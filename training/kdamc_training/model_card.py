@@ -291,6 +291,8 @@ def _augmentation(settings: dict[str, Any]) -> str:
         )
     if settings.get("noise"):
         kinds.append(f"given more noise in {100 * settings['noise']:.0f} % of cases")
+    if settings.get("noise_rise"):
+        kinds.append(f"given noise of any strength within {settings['noise_rise']:g} dB")
     if settings.get("strangers"):
         kinds.append(
             f"made into signals of no class in up to {100 * settings['strangers']:.0f} % of cases"

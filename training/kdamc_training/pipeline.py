@@ -147,17 +147,29 @@ def prepare_data(data: DataSection, folder: Path, jobs: int) -> Parts:
         return part and data_file(folder, data, part, jobs)
 
     train, test = made(data.train), made(data.test)
-    with DataSetFile(train) as file:
-        kept, held = training_split(file, data.validation_share, data.split_seed or 0)
-    with DataSetFile(test) as file:
-        all_test = np.arange(len(file))
+    if data.validation:
+        training, validation = _all_of(train), _all_of(made(data.validation))
+    else:
+        with DataSetFile(train) as file:
+            kept, held = training_split(file, data.validation_share, data.split_seed or 0)
+        training, validation = Part(train, kept), Part(train, held)
+    for part in (training, validation):
+        if part.class_names() != _all_of(test).class_names():
+            raise UserError(f"{part.path} and {test} are of other classes")
     return Parts(
-        thinned(Part(train, kept).without(data.without), data.train_share, 0),
-        Part(train, held).without(data.without),
-        Part(test, all_test).without(data.without),
+        thinned(training.without(data.without), data.train_share, 0),
+        validation.without(data.without),
+        _all_of(test).without(data.without),
         made(data.runs),
         made(data.test_runs),
     )
+
+
+def _all_of(path: Path) -> Any:
+    from .training_data import Part
+
+    with DataSetFile(path) as file:
+        return Part(path, np.arange(len(file)))
 
 
 def _within(labels: np.ndarray, chosen: np.ndarray, snr: list[int]) -> np.ndarray:
@@ -172,21 +184,23 @@ def _within(labels: np.ndarray, chosen: np.ndarray, snr: list[int]) -> np.ndarra
 def data_file(folder: Path, data: DataSection, part: DataPart, jobs: int) -> Path:
     """The file for ``part`` of generated ``data``, made in ``folder`` unless it is there."""
     folder.mkdir(parents=True, exist_ok=True)
-    number = generators.create(data.generator).version
-    limits = f"-snr{data.snr[0]}to{data.snr[1]}" if data.snr else ""
+    generator = part.generator or data.generator
+    snr = None if part.generator or not data.snr else (data.snr[0], data.snr[1])
+    number = generators.create(generator).version
+    limits = f"-snr{snr[0]}to{snr[1]}" if snr else ""
     path = folder / (
-        f"{data.generator}-v{number}-{part.speech}-s{part.seed}-n{part.frames_per_cell}"
+        f"{generator}-v{number}-{part.speech}-s{part.seed}-n{part.frames_per_cell}"
         f"-r{part.run_length}{limits}.h5"
     )
     if not path.is_file():
         generate(
-            data.generator,
+            generator,
             path,
             frames_per_cell=part.frames_per_cell,
             seed=part.seed,
             split=part.speech,
             run_length=part.run_length,
-            snr=(data.snr[0], data.snr[1]) if data.snr else None,
+            snr=snr,
             jobs=jobs,
         )
     return path
@@ -419,7 +433,7 @@ def _augment_settings(augment: AugmentSection) -> dict[str, Any]:
     """As in folders of runs that were before frames could be reversed, limited, given noise, or
     made strange."""
     settings = dataclasses.asdict(augment)
-    for key in ("reversal", "limiting", "noise", "strangers"):
+    for key in ("reversal", "limiting", "noise", "noise_rise", "strangers"):
         if not settings[key]:
             del settings[key]
     if augment.limiting_drive == AugmentSection().limiting_drive:
@@ -428,8 +442,14 @@ def _augment_settings(augment: AugmentSection) -> dict[str, Any]:
 
 
 def _data_settings(data: DataSection) -> dict[str, Any]:
-    """As in folders of runs that were before classes could be left out."""
+    """As in folders of runs that were before classes could be left out and parts could come from
+    elsewhere."""
     settings = dataclasses.asdict(data)
+    if not data.validation:
+        del settings["validation"]
+    for part in settings.values():
+        if isinstance(part, dict) and not part["generator"]:
+            del part["generator"]
     if not data.without:
         del settings["without"]
     return settings

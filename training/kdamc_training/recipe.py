@@ -25,31 +25,34 @@ RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 COMPRESSION = "compression"
 """Folder of recipes of another kind: see ``compression.recipe``."""
 BUDGETS = ("smoke", "reduced", "paper")
+_PARTS = ("train", "test", "validation", "runs", "test_runs")
 TEACHER_SEES = ("augmented", "original")
 
 
 @dataclass(frozen=True)
 class DataPart:
-    """What to generate: see ``kdamc-train data generate``."""
+    """What to generate: see ``kdamc-train data generate``. ``generator``, if it is not that of the
+    recipe's data, has the same classes; ``data.snr`` does not hold for it."""
 
     frames_per_cell: int
     seed: int
     speech: str
     run_length: int = 0
+    generator: str = ""
 
 
 @dataclass(frozen=True)
 class DataSection:
     """Either ``generator`` with ``train`` and ``test``, or ``file`` with ``split``.
 
-    A generated ``test`` part is another seed with other speech, and ``validation_share`` of the
-    training passes is held out; ``split`` names one of the presets by which a data set file (an
-    imported genuine one, say) is parted, with ``split_seed`` in place of the preset's. ``snr`` is
-    the lowest and highest SNR label used. ``without`` names classes left out of training and test,
-    as what a network has never seen. ``train_share`` keeps so much of the training frames, evenly
-    from all cells. ``runs`` are for fitting temperature and fusion exponent, ``test`` and
-    ``test_runs`` are only ever measured on; without ``runs`` the temperature is fitted on the
-    validation frames.
+    A generated ``test`` part is another seed with other speech; ``validation_share`` of the
+    training passes is held out, unless there is a part ``validation``. ``split`` names one of the
+    presets by which a data set file (an imported genuine one, say) is parted, with ``split_seed``
+    in place of the preset's. ``snr`` is the lowest and highest SNR label used. ``without`` names
+    classes left out of training and test, as what a network has never seen. ``train_share`` keeps
+    so much of the training frames, evenly from all cells. ``runs`` are for fitting temperature and
+    fusion exponent, ``test`` and ``test_runs`` are only ever measured on; without ``runs`` the
+    temperature is fitted on the validation frames.
     """
 
     generator: str = ""
@@ -59,6 +62,7 @@ class DataSection:
     snr: list[int] = field(default_factory=list)
     train: DataPart | None = None
     test: DataPart | None = None
+    validation: DataPart | None = None
     runs: DataPart | None = None
     test_runs: DataPart | None = None
     without: list[str] = field(default_factory=list)
@@ -72,9 +76,10 @@ class AugmentSection:
     carrier offset drawn from ``±carrier_offset`` (cycles a sample), a receiver's low-pass filter in
     a share ``receiver_filter`` of the frames; an envelope limited as by a fast automatic gain in a
     share ``limiting``, up to one that saturates at an RMS over ``limiting_drive``; more white noise
-    in a share ``noise`` of those whose SNR the data set knows, down to -10 dB. Of those that still
-    have 5 dB a share ``strangers`` becomes signals of no class, for the losses outlier_exposure
-    and stranger."""
+    in a share ``noise`` of those whose SNR the data set knows, down to -10 dB; in all frames of
+    which is known how much of them is noise, noise stronger by any of 0 to ``noise_rise`` dB. Of
+    those that still have 5 dB a share ``strangers`` becomes signals of no class, for the losses
+    outlier_exposure and stranger."""
 
     rotation: bool = False
     conjugation: bool = False
@@ -84,6 +89,7 @@ class AugmentSection:
     limiting: float = 0.0
     limiting_drive: float = 2.5
     noise: float = 0.0
+    noise_rise: float = 0.0
     strangers: float = 0.0
 
 
@@ -407,6 +413,7 @@ def _check(recipe: Recipe) -> None:
         ("augment.limiting", recipe.augment.limiting, 0.0, 1.0),
         ("augment.limiting_drive", recipe.augment.limiting_drive, 0.5, 100.0),
         ("augment.noise", recipe.augment.noise, 0.0, 1.0),
+        ("augment.noise_rise", recipe.augment.noise_rise, 0.0, 200.0),
         ("augment.strangers", recipe.augment.strangers, 0.0, 0.9),
     ]
     check_limits(limits)
@@ -448,7 +455,7 @@ def _check(recipe: Recipe) -> None:
 def _check_data(data: DataSection) -> None:
     if bool(data.generator) == bool(data.file):
         raise UserError("recipe key 'data' needs one of generator and file")
-    parts = {name: getattr(data, name) for name in ("train", "test", "runs", "test_runs")}
+    parts = {name: getattr(data, name) for name in _PARTS}
     if data.file:
         for name, part in parts.items():
             if part is not None:

@@ -21,6 +21,7 @@ MEMORY_LIMIT = 4 << 30
 """Bytes of float32 frames above which they are streamed."""
 
 _TRUE_SNR = "snr_db"
+_NOISE_POWER = "noise_power"
 _LOG_POSTERIOR = "log_posterior_"
 _ALONE = {"neighbours": 0, "burst_share": 1.0}
 """Draws of frames that hold a signal from end to end, and no other."""
@@ -99,8 +100,11 @@ def noise_power(part: Part) -> np.ndarray | None:
     """Which share of the power of each frame is noise, ``(n)`` float32; None as for ``true_snr``.
 
     NaN where that does not follow from the SNR: there is no signal, or not all the time, or there
-    are others beside it.
+    are others beside it. Some data sets hold it.
     """
+    with DataSetFile(part.path) as data:
+        if _NOISE_POWER in data.draws:
+            return data.draws[_NOISE_POWER][:][part.chosen].astype(np.float32)
     true_snr = part.true_snr()
     if true_snr is None:
         return None

@@ -17,7 +17,7 @@ from kdamc_training.distillation import registry as losses
 from kdamc_training.errors import UserError
 from kdamc_training.lightning_module import ClassifierModule
 from kdamc_training.networks import registry
-from kdamc_training.networks.features import phase_steps, polar_features
+from kdamc_training.networks.features import phase_steps
 from kdamc_training.networks.outputs import Outputs, outputs_of
 
 NAN = float("nan")
@@ -39,11 +39,6 @@ def test_phase_steps_are_products_with_earlier_samples():
         for k in range(lag, 20):
             step[:, k] = unit[:, k] * unit[:, k - lag].conj()
         np.testing.assert_allclose(found[:, at] + 1j * found[:, at + 1], step, atol=1e-5)
-
-
-def test_polar_features_have_the_step_of_one_sample():
-    iq = torch.randn(2, 2, 16)
-    torch.testing.assert_close(polar_features(iq), phase_steps(iq, (1,)))
 
 
 def test_size_of_the_network():

@@ -7,7 +7,7 @@ import torch
 from kdamc_training import networks as networks
 from kdamc_training.errors import UserError
 from kdamc_training.networks import registry
-from kdamc_training.networks.features import polar_features
+from kdamc_training.networks.features import phase_steps
 from torch import nn
 
 
@@ -17,10 +17,23 @@ def test_plain_conv_has_the_stated_size():
     assert network(torch.randn(3, 2, 128)).shape == (3, 11)
 
 
-def test_polar_features_of_a_turning_phasor():
+def test_plain_conv_sees_phase_steps_over_the_lags_it_is_given():
+    network = registry.create("plain_conv", classes=11, frame_length=128, lags=(1, 8)).eval()
+    assert network.body[0].in_channels == 7
+    iq = torch.randn(3, 2, 128)
+    torch.testing.assert_close(
+        network(iq), network.head(pooled(network.body(phase_steps(iq, (1, 8)))))
+    )
+
+
+def pooled(features):
+    return torch.cat([features.mean(dim=2), features.amax(dim=2)], dim=1)
+
+
+def test_phase_steps_of_a_turning_phasor():
     time = torch.arange(6)
     iq = 2.0 * torch.stack([torch.cos(0.3 * time), torch.sin(0.3 * time)])[None]
-    i, q, amplitude, cosine, sine = polar_features(iq)[0]
+    i, q, amplitude, cosine, sine = phase_steps(iq, (1,))[0]
     torch.testing.assert_close(torch.stack([i, q]), iq[0])
     torch.testing.assert_close(amplitude, torch.full((6,), 2.0))
     torch.testing.assert_close(cosine[1:], torch.full((5,), 0.3).cos())
@@ -28,8 +41,8 @@ def test_polar_features_of_a_turning_phasor():
     assert cosine[0] == 0 and sine[0] == 0
 
 
-def test_polar_features_of_zeros_are_finite():
-    assert torch.isfinite(polar_features(torch.zeros(1, 2, 8))).all()
+def test_phase_steps_of_zeros_are_finite():
+    assert torch.isfinite(phase_steps(torch.zeros(1, 2, 8), (1, 3))).all()
 
 
 def test_a_network_from_outside_can_be_named():

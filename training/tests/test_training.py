@@ -18,7 +18,13 @@ from kdamc_training import evaluate, export, recipe, training
 from kdamc_training.calibration import Calibration
 from kdamc_training.datasets.dataset_file import DataSetFile, training_split
 from kdamc_training.errors import UserError
-from kdamc_training.lightning_module import add_noise, augment, limit, mirror_images
+from kdamc_training.lightning_module import (
+    add_noise,
+    augment,
+    limit,
+    mirror_images,
+    raise_noise,
+)
 from kdamc_training.networks import registry as networks
 from kdamc_training.onnx_models import open_model
 from kdamc_training.training_data import EpochSampler, Frames, Part, thinned
@@ -120,6 +126,33 @@ def test_noise_is_given_where_the_snr_is_known_only():
     torch.testing.assert_close(after[:3], iq[:3])
     torch.testing.assert_close(told[:3], snr[:3], equal_nan=True)
     assert told[3] < 10 and not torch.equal(after[3], iq[3])
+
+
+def test_noise_rises_by_any_of_the_range():
+    """Of a tone with a thousandth of noise: what is left beside the tone tells the rise."""
+    length, n = 512, 400
+    tone = torch.polar(torch.ones(length), 0.3 * torch.arange(length))
+    generator = torch.Generator().manual_seed(7)
+    clean = torch.stack([tone.real, tone.imag]) * 0.999**0.5
+    iq = clean + torch.randn(n, 2, length, generator=generator) * 0.0005**0.5
+    after = raise_noise(iq, torch.full((n,), 0.001), generator, 30.0)
+    torch.testing.assert_close(after.square().sum(dim=1).mean(dim=1), torch.ones(n))
+    signal = torch.complex(after[:, 0], after[:, 1])
+    amplitude = (signal * tone.conj()).mean(dim=1)
+    left = (signal - amplitude[:, None] * tone).abs().square().mean(dim=1)
+    rise = 10 * torch.log10(left / amplitude.abs() ** 2) + 30
+    assert -0.8 < rise.min() < 1.5 and 28.5 < rise.max() < 30.8
+    torch.testing.assert_close(
+        torch.histc(rise, 4, 0, 30), torch.full((4,), 100.0), atol=30, rtol=0
+    )
+
+
+def test_noise_does_not_rise_where_its_share_is_unknown():
+    iq = noise(2, 32)
+    power = torch.tensor([float("nan"), 0.1])
+    after = raise_noise(iq, power, torch.Generator().manual_seed(1), 10.0)
+    torch.testing.assert_close(after[0], iq[0])
+    assert not torch.equal(after[1], iq[1])
 
 
 def test_mirrored_sidebands_are_each_other():

@@ -175,6 +175,16 @@ def white_noise(rng: np.random.Generator, length: int, amplitude: float) -> np.n
     return pairs.view(np.complex64)[:, 0] * np.float32(amplitude / np.sqrt(2.0))
 
 
+def before_noise(
+    signal: np.ndarray, rng: np.random.Generator, settings: ChannelSettings
+) -> np.ndarray:
+    """The channel but for its noise: ``signal`` complex64 in, complex64 of the same length out."""
+    signal = np.ascontiguousarray(signal, np.complex64)
+    signal = sample_rate_offset(signal, rng, settings)
+    signal = carrier_offset(signal, rng, settings)
+    return selective_fader(signal, settings)
+
+
 def apply(
     signal: np.ndarray,
     snr_label_db: float,
@@ -182,9 +192,5 @@ def apply(
     settings: ChannelSettings | None = None,
 ) -> np.ndarray:
     """The whole channel: ``signal`` complex64 in, complex64 of the same length out."""
-    settings = settings or ChannelSettings()
-    signal = np.ascontiguousarray(signal, np.complex64)
-    signal = sample_rate_offset(signal, rng, settings)
-    signal = carrier_offset(signal, rng, settings)
-    signal = selective_fader(signal, settings)
+    signal = before_noise(signal, rng, settings or ChannelSettings())
     return signal + white_noise(rng, len(signal), noise_amplitude(snr_label_db))

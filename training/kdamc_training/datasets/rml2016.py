@@ -71,15 +71,18 @@ class Rml2016(Generator):
     ) -> Cell:
         """See ``Generator.cell``."""
         source = (seed, self.splits.index(split), class_index, self.snr_labels.index(snr_label))
+        amplitude = channel_2016.noise_amplitude(snr_label)
         pieces: list[np.ndarray] = []
         passes: list[np.ndarray] = []
+        draws: list[dict[str, np.ndarray]] = []
         have = 0
         while have < frames:
             number = len(pieces)
             rng = np.random.default_rng([*source, number])
-            received = channel_2016.apply(
-                self.signal(self.classes[class_index], rng, split), snr_label, rng, self.channel
+            signal = channel_2016.before_noise(
+                self.signal(self.classes[class_index], rng, split), rng, self.channel
             )
+            received = signal + channel_2016.white_noise(rng, len(signal), amplitude)
             if run_length:
                 starts = self._run_starts(len(received), rng, run_length)
             else:
@@ -87,8 +90,17 @@ class Rml2016(Generator):
             starts = starts[: frames - have]
             pieces.append(_cut(received, starts, self.frame_length))
             passes.append(np.full(len(starts), number, np.uint32))
+            draws.append(self.draws(_at(signal, starts, self.frame_length), amplitude))
             have += len(starts)
-        return Cell(np.concatenate(pieces), np.concatenate(passes))
+        return Cell(
+            np.concatenate(pieces),
+            np.concatenate(passes),
+            {name: np.concatenate([one[name] for one in draws]) for name in self.draw_types},
+        )
+
+    def draws(self, frames: np.ndarray, noise_amplitude: float) -> dict[str, np.ndarray]:
+        """What ``draw_types`` announces, of ``frames (n, L)`` complex64 before their noise."""
+        return {}
 
     def _run_starts(self, length: int, rng: np.random.Generator, run_length: int) -> np.ndarray:
         """Starts of ``run_length`` frames without a gap, past the channel's transient, int64."""
@@ -96,8 +108,12 @@ class Rml2016(Generator):
         return rng.integers(50, last) + self.frame_length * np.arange(run_length)
 
 
+def _at(signal: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    return signal[starts[:, None] + np.arange(length)]
+
+
 def _cut(received: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
     """Frames of ``length`` at ``starts``, ``(n, 2, length)`` float32, sum of |x| 1 in each."""
-    frames = received[starts[:, None] + np.arange(length)]
+    frames = _at(received, starts, length)
     frames = frames / np.abs(frames).sum(axis=1, keepdims=True)
     return np.stack([frames.real, frames.imag], axis=1).astype(np.float32)

@@ -10,25 +10,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-POLAR_CHANNELS = 5
-"""Channels that ``polar_features`` gives."""
-
 # Keeps the root and the divisions finite at a sample that is exactly zero.
 _TINY = 1e-8
 
 
-def polar_features(iq: Tensor) -> Tensor:
-    """I, Q, amplitude and the phase step from the sample before, ``(n, 2, L)`` to ``(n, 5, L)``.
-
-    The step is given as its cosine and sine, which unlike the angle has no jump at half a turn
-    and exports to plain arithmetic; at the first sample, which has none before it, both are 0.
-    """
-    return phase_steps(iq, (1,))
-
-
 def phase_steps(iq: Tensor, lags: Sequence[int]) -> Tensor:
-    """As ``polar_features``, with a step from the sample ``lag`` before for each of ``lags``:
-    ``(n, 2, L)`` to ``(n, 3 + 2 lags, L)``."""
+    """I, Q, amplitude and the phase steps from the samples ``lags`` before, ``(n, 2, L)`` to
+    ``(n, 3 + 2 lags, L)``.
+
+    A step is given as its cosine and sine, which unlike the angle have no jump at half a turn and
+    export to plain arithmetic; at the first samples, which have none before them, both are 0.
+    """
     i, q = iq[:, 0:1], iq[:, 1:2]
     amplitude = torch.sqrt(i * i + q * q + _TINY)
     unit_i, unit_q = i / amplitude, q / amplitude

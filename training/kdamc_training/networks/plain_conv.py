@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .features import POLAR_CHANNELS, polar_features
+from .features import phase_steps
 from .registry import register
 
 
@@ -23,6 +23,7 @@ class PlainConv(nn.Module):
     """``(n, 2, L)`` float32 of RMS 1 to ``(n, classes)`` logits; any L that survives the strides.
 
     ``kernels``, ``strides`` and ``widths`` name one convolution each and must be of one length.
+    ``lags`` are the distances, in samples, over which phase steps are taken.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class PlainConv(nn.Module):
         kernels: Sequence[int] = (7, 5, 5, 3),
         strides: Sequence[int] = (2, 2, 2, 2),
         widths: Sequence[int] = (32, 48, 64, 64),
+        lags: Sequence[int] = (1,),
     ) -> None:
         super().__init__()
         if not len(kernels) == len(strides) == len(widths):
             raise TypeError("kernels, strides and widths must be of one length")
         layers: list[nn.Module] = []
-        channels = POLAR_CHANNELS
+        self.lags = tuple(lags)
+        channels = 3 + 2 * len(self.lags)
         for kernel, stride, width in zip(kernels, strides, widths, strict=True):
             layers += [
                 nn.Conv1d(channels, width, kernel, stride, kernel // 2, bias=False),
@@ -50,5 +53,5 @@ class PlainConv(nn.Module):
         self.head = nn.Linear(2 * channels, classes)
 
     def forward(self, iq: Tensor) -> Tensor:
-        features = self.body(polar_features(iq))
+        features = self.body(phase_steps(iq, self.lags))
         return self.head(torch.cat([features.mean(dim=2), features.amax(dim=2)], dim=1))
