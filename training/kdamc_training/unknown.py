@@ -163,7 +163,7 @@ def _fit_stranger(module: ClassifierModule, part: Part) -> Stranger:
     step = -(-len(part) // _MOST_STRANGERS)
     frames = Frames(Part(part.path, part.chosen[::step], part.classes))
     settings = dict(module.hparams.augment)
-    for key in ("noise", "strangers"):
+    for key in ("noise", "noise_rise", "strangers"):
         settings.pop(key, None)
     limited = settings.pop("limiting", 0.0)
     drive = settings.pop("limiting_drive", AugmentSection().limiting_drive)
