@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -303,8 +304,11 @@ def _augmentation(settings: dict[str, Any]) -> str:
 
 
 def class_means(test: dict[str, Any], from_label: int) -> dict[str, float]:
-    """Accuracy by class, averaged over the SNR labels from ``from_label`` on."""
+    """Accuracy by class, averaged over the SNR labels from ``from_label`` on; NaN if there are
+    none."""
     chosen = [k for k, value in enumerate(test["snr_labels"]) if value >= from_label]
+    if not chosen:
+        return dict.fromkeys(test["by_class"], math.nan)
     return {
         name: float(np.mean([row[k] for k in chosen])) for name, row in test["by_class"].items()
     }
@@ -330,7 +334,7 @@ def _confusions(counts: list[list[int]], names: list[str]) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return "-" if math.isnan(value) else f"{100 * value:.1f} %"
 
 
 def _range(pair: list[float]) -> str:

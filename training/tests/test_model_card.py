@@ -9,7 +9,7 @@ import pytest
 from gnuradio.kdamc.accuracy import measure
 from gnuradio.kdamc.model import Outputs
 from kdamc_training import evaluate
-from kdamc_training.model_card import model_card, trusted_from
+from kdamc_training.model_card import class_means, model_card, trusted_from
 
 NAN = float("nan")
 CLASSES = ["noise", "A", "B"]
@@ -104,6 +104,21 @@ def test_a_radio_user_reads_what_matters():
     assert "nothing was received from the air, and no genuine RadioML frame" in card
     assert "| 2.5 to 4 |" in card
     assert "nan" not in card
+
+
+def test_what_no_frame_was_measured_for_is_not_told():
+    assert np.isnan(class_means({"snr_labels": [0], "by_class": {"A": [1.0]}}, 4)["A"])
+    none = record(snr_db=True)
+    none["test"]["snr_labels"] = [label - 20 for label in none["test"]["snr_labels"]]
+    card = model_card(none, "About.", ())
+    assert "| A | - | never |" in card
+    assert "nan" not in card
+
+
+def test_noise_of_any_strength_is_told():
+    some = record(snr_db=True)
+    some["settings"]["augment"]["noise_rise"] = 76.0
+    assert "given noise of any strength within 76 dB" in model_card(some, "About.", ())
 
 
 def test_without_an_estimate_of_the_snr_none_is_told():
