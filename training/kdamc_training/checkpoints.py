@@ -35,7 +35,7 @@ from .records import read_record, write_record
 
 CHECKPOINTS = recipes.RECIPES.parent / "checkpoints"
 SUFFIX = ".safetensors"
-MOST_BYTES_OF_A_SYSTEM = 1_500_000
+MOST_BYTES_OF_A_SYSTEM = 4_000_000
 README = "README.md"
 
 _KEY = "kdamc"
