@@ -116,7 +116,8 @@ def test_what_a_teacher_sees(toy_file, monkeypatch, sees, same):
     with DataSetFile(toy_file) as data:
         kept, held = training_split(data, 0.2, 0)
     parts = Part(toy_file, kept), Part(toy_file, held)
-    chosen = family(f"members.taught.teacher_sees={sees}", "train.epochs=1")
+    changes = f"members.taught.teacher_sees={sees}", "train.epochs=1", "augment.noise_rise=0"
+    chosen = family(*changes)
     monkeypatch.setattr(training, "teacher_cache", None)  # must not be asked
     job = training.Job(chosen, "taught", 0, *parts, "test", Watching())
     training.fit(job, toy_file.parent / "run")

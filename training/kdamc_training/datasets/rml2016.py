@@ -95,7 +95,7 @@ class Rml2016(Generator):
         return Cell(
             np.concatenate(pieces),
             np.concatenate(passes),
-            {name: np.concatenate([one[name] for one in draws]) for name in self.draw_types},
+            {name: np.concatenate([one[name] for one in draws]) for name in draws[0]},
         )
 
     def draws(self, frames: np.ndarray, noise_amplitude: float) -> dict[str, np.ndarray]:
