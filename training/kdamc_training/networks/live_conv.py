@@ -20,6 +20,7 @@ from .outputs import Outputs
 from .registry import register
 from .spectra import CHANNELS as SPECTRA
 from .spectra import Spectra
+from .strided_convolutions import strided_convolutions
 
 # The heads work on standard scores of the SNR: middle and half range of the live set, dB.
 _SNR_MIDDLE, _SNR_SCALE = 10.0, 20.0
@@ -53,14 +54,14 @@ class LiveConv(nn.Module):
         if not len(kernels) == len(strides) == len(widths):
             raise TypeError("kernels, strides and widths must be of one length")
         self.lags = tuple(lags)
-        self.body = _convolutions(3 + 2 * len(self.lags), kernels, strides, widths)
+        self.body = strided_convolutions(3 + 2 * len(self.lags), kernels, strides, widths)
         pooled = 3 * widths[-1]
         self.spectral_body = None
         if spectra:
             fives, twos = [5] * len(spectra), [2] * len(spectra)
             self.spectral_body = nn.Sequential(
                 Spectra(frame_length),
-                *_convolutions(SPECTRA, fives, twos, spectra),
+                *strided_convolutions(SPECTRA, fives, twos, spectra),
             )
             pooled += 3 * spectra[-1]
         self.head = nn.Linear(pooled, classes)
@@ -80,20 +81,6 @@ class LiveConv(nn.Module):
         snr_db = _SNR_MIDDLE + _SNR_SCALE * self.snr(pooled)[:, 0]
         stranger = self.stranger and self.stranger(pooled)[:, 0]
         return Outputs(self.head(pooled), (pooled[:, None],), snr_db=snr_db, stranger=stranger)
-
-
-def _convolutions(
-    channels: int, kernels: Sequence[int], strides: Sequence[int], widths: Sequence[int]
-) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for kernel, stride, width in zip(kernels, strides, widths, strict=True):
-        layers += [
-            nn.Conv1d(channels, width, kernel, stride, kernel // 2, bias=False),
-            nn.BatchNorm1d(width),
-            nn.ReLU(),
-        ]
-        channels = width
-    return nn.Sequential(*layers)
 
 
 def _pooled(features: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .features import phase_steps
 from .registry import register
+from .strided_convolutions import strided_convolutions
 
 
 @register("plain_conv")
@@ -39,18 +40,9 @@ class PlainConv(nn.Module):
         super().__init__()
         if not len(kernels) == len(strides) == len(widths):
             raise TypeError("kernels, strides and widths must be of one length")
-        layers: list[nn.Module] = []
         self.lags = tuple(lags)
-        channels = 3 + 2 * len(self.lags)
-        for kernel, stride, width in zip(kernels, strides, widths, strict=True):
-            layers += [
-                nn.Conv1d(channels, width, kernel, stride, kernel // 2, bias=False),
-                nn.BatchNorm1d(width),
-                nn.ReLU(),
-            ]
-            channels = width
-        self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(2 * channels, classes)
+        self.body = strided_convolutions(3 + 2 * len(self.lags), kernels, strides, widths)
+        self.head = nn.Linear(2 * widths[-1], classes)
 
     def forward(self, iq: Tensor) -> Tensor:
         features = self.body(phase_steps(iq, self.lags))
