@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,7 @@ def describe_model(model: Model) -> dict[str, Any]:
         "architecture": info.architecture,
         "recipe": info.metadata.get(contract.KEY_RECIPE, ""),
         "temperature": info.temperature,
-        "fusion_exponent": info.fusion_exponent,
+        **{f"fusion_{name}": value for name, value in asdict(info.fusion).items()},
     }
 
 

@@ -89,13 +89,11 @@ class _Follower:
         self._used = 0
         self._dropped = 0
 
-    def add(self, decisions: list[Decision], exponent: float) -> None:
+    def add(self, decisions: list[Decision]) -> None:
         """Take decisions of the signal's frames."""
         with self._lock:
             for decision in decisions:
-                # What was summed before it was tempered, but for a constant.
-                posterior = np.maximum(decision.posterior.astype(float), 1e-30)
-                self._log_sum = self._log_sum + np.log(posterior) * decision.frames_used**exponent
+                self._log_sum = self._log_sum + decision.log_sum
                 if decision.unknown_score is not None:
                     score = decision.unknown_score * decision.frames_used
                     self._score_sum = (self._score_sum or 0.0) + score
@@ -221,13 +219,12 @@ class BandScanner:
             busy = sum(other.channel is not None for other in self._followers.values())
             if busy >= self._max_signals:
                 return
-            exponent = self._engine.model.info.fusion_exponent
             follower.channel = Channel(
                 self._engine,
                 DecisionSettings(_DECISION_FRAMES, 0.0),
                 live=self._live,
                 queue_frames=self._queue_frames,
-                on_decisions=lambda decisions: follower.add(decisions, exponent),
+                on_decisions=follower.add,
                 on_error=self._fail,
             )
         if follower.tap.aim():
@@ -269,7 +266,7 @@ class BandScanner:
         label, confidence, entropy = UNKNOWN_LABEL, 0.0, 0.0
         if used:
             info = self._engine.model.info
-            posterior = fuse(log_sum, used, info.fusion_exponent)
+            posterior = np.exp(fuse(log_sum, used, info.fusion))
             best = int(posterior.argmax())
             confidence = float(posterior[best])
             entropy = float(-(posterior * np.log(np.maximum(posterior, 1e-300))).sum())

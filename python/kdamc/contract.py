@@ -44,6 +44,8 @@ KEY_SAMPLES_PER_SYMBOL = "samples_per_symbol"
 KEY_OVERSAMPLING = "oversampling"
 KEY_TEMPERATURE = "temperature"
 KEY_FUSION_EXPONENT = "fusion_exponent"
+KEY_FUSION_EXPONENT_SURE = "fusion_exponent_sure"
+KEY_FUSION_MEAN_SHARE = "fusion_mean_share"
 KEY_UNKNOWN_THRESHOLD = "unknown_threshold"
 KEY_DATASET = "dataset"
 KEY_RECIPE = "recipe"
@@ -89,15 +91,27 @@ class ModelError(ValueError):
 
 
 @dataclass(frozen=True)
+class Fusion:
+    """How n frames of one run make one posterior; see :func:`decision.fuse`.
+
+    ``exponent`` and ``exponent_sure`` are for frames that on average say nothing and for ones that
+    are sure (0: independent frames, 1: fully correlated ones); ``mean_share`` is the share of runs
+    in which more frames add nothing.  All within 0..1.
+    """
+
+    exponent: float = 1.0
+    exponent_sure: float = 1.0
+    mean_share: float = 0.0
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """Everything about a model that is not in its weights.
 
     ``samples_per_symbol`` is the ``(low, high)`` range of the training data or ``None``, and so is
     ``oversampling``, their sample rate over the occupied bandwidth of the signals;
-    ``fusion_exponent`` g fuses n frames of one run as ``sum(log p) / n**g`` (0: independent
-    frames, 1: fully correlated ones); ``unknown_threshold`` is the ``unknown_score`` above
-    which a decision is ``unknown`` (a model with that output), else the confidence below which
-    it is; ``None`` if the file does not say.
+    ``unknown_threshold`` is the ``unknown_score`` above which a decision is ``unknown`` (a model
+    with that output), else the confidence below which it is; ``None`` if the file does not say.
     """
 
     classes: tuple[str, ...]
@@ -106,7 +120,7 @@ class ModelInfo:
     layout: str = "ncl"
     output: str = "logits"
     temperature: float = 1.0
-    fusion_exponent: float = 1.0
+    fusion: Fusion = Fusion()
     unknown_threshold: float | None = None
     samples_per_symbol: tuple[float, float] | None = None
     oversampling: tuple[float, float] | None = None
@@ -118,10 +132,10 @@ class ModelInfo:
 def resolve(metadata: Mapping[str, str], explicit: Mapping[str, Any], where: str) -> ModelInfo:
     """Resolve metadata and explicit settings into a :class:`ModelInfo`.
 
-    ``metadata`` maps keys of this module to the strings found in the file; ``explicit`` maps the
-    field names of :class:`ModelInfo` to what the user set (``None``: not set); ``where`` names
-    the model in messages.  Raises :class:`ModelError` for a value that is missing, unreadable or
-    impossible.
+    ``metadata`` maps keys of this module to the strings found in the file; ``explicit`` maps
+    the same keys to what the user set (``None``: not set), where ``fusion_exponent`` stands for all
+    of the fusion; ``where`` names the model in messages.  Raises :class:`ModelError` for a value
+    that is missing, unreadable or impossible.
     """
     version = metadata.get(KEY_CONTRACT)
     if version is not None and version != CONTRACT_VERSION:
@@ -193,6 +207,13 @@ def resolve(metadata: Mapping[str, str], explicit: Mapping[str, Any], where: str
 
     temperature = number(KEY_TEMPERATURE, 1.0, 1e-3, 1e3)
     exponent = number(KEY_FUSION_EXPONENT, 1.0, 0.0, 1.0)
+    fusion = Fusion(exponent, exponent)
+    if explicit.get(KEY_FUSION_EXPONENT) is None:
+        fusion = Fusion(
+            exponent,
+            number(KEY_FUSION_EXPONENT_SURE, exponent, 0.0, 1.0),
+            number(KEY_FUSION_MEAN_SHARE, 0.0, 0.0, 1.0),
+        )
     return ModelInfo(
         classes=tuple(classes),
         input_size=int(input_size),
@@ -200,7 +221,7 @@ def resolve(metadata: Mapping[str, str], explicit: Mapping[str, Any], where: str
         layout=choice(KEY_LAYOUT, LAYOUTS, "ncl"),
         output=choice(KEY_OUTPUT, OUTPUTS, "logits"),
         temperature=float(temperature),
-        fusion_exponent=float(exponent),
+        fusion=fusion,
         unknown_threshold=number(KEY_UNKNOWN_THRESHOLD, None, -1e9, 1e9),
         samples_per_symbol=span(KEY_SAMPLES_PER_SYMBOL),
         oversampling=span(KEY_OVERSAMPLING),

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 from gnuradio import gr_unittest
-from gnuradio.kdamc.contract import ModelInfo
+from gnuradio.kdamc.contract import Fusion, ModelInfo
 from gnuradio.kdamc.decision import DecisionMaker, DecisionSettings, Segment, fuse
 
 
 def maker(exponent=0.5, threshold=None, decision_interval=0.0, **settings):
-    info = ModelInfo(("a", "b"), 10, fusion_exponent=exponent, unknown_threshold=threshold)
+    info = ModelInfo(("a", "b"), 10, fusion=Fusion(exponent, exponent), unknown_threshold=threshold)
     return DecisionMaker(
         SimpleNamespace(info=info, name="m", input_size=10),
         DecisionSettings(decision_interval=decision_interval, **settings),
@@ -36,11 +36,35 @@ def feed(m, segment, starts, p=0.8, noise=0.1, **extra):
 class qa_decision(gr_unittest.TestCase):
     def test_fusion_is_tempered(self):
         p = np.log([0.8, 0.2])
-        np.testing.assert_allclose(fuse(p, 1, 0.3), [0.8, 0.2])
+
+        def fused(frames, *fusion):
+            return np.exp(fuse(frames * p, frames, Fusion(*fusion)))
+
+        np.testing.assert_allclose(fused(1, 0.3, 0.7, 0.5), [0.8, 0.2])
         # Independent frames multiply, fully correlated ones add nothing.
-        np.testing.assert_allclose(fuse(2 * p, 2, 0.0), [0.64 / 0.68, 0.04 / 0.68])
-        np.testing.assert_allclose(fuse(16 * p, 16, 1.0), [0.8, 0.2])
-        np.testing.assert_allclose(fuse(16 * p, 16, 0.5)[0], 0.8**4 / (0.8**4 + 0.2**4))
+        np.testing.assert_allclose(fused(2, 0.0, 0.0), [0.64 / 0.68, 0.04 / 0.68])
+        np.testing.assert_allclose(fused(16, 1.0, 1.0), [0.8, 0.2])
+        tempered = 0.8**4 / (0.8**4 + 0.2**4)
+        np.testing.assert_allclose(fused(16, 0.5, 0.5)[0], tempered)
+        # 0.8 lies at 0.6 of the way from 1/2, where all classes are alike, to 1.
+        np.testing.assert_allclose(fused(16, 0.8, 0.3)[0], tempered)
+        share = 0.4 * 15 / 16
+        mixed = (1 - share) * tempered + share * 0.8
+        np.testing.assert_allclose(fused(16, 0.5, 0.5, 0.4)[0], mixed)
+        np.testing.assert_allclose(fused(16, 0.5, 0.5, 0.4).sum(), 1.0)
+
+    def test_fuses_many_runs_at_once(self):
+        sums = np.log(np.random.default_rng(1).dirichlet([1, 1, 1], (5, 8))).sum(axis=1)
+        fusion = Fusion(0.9, 0.4, 0.1)
+        together = fuse(sums, 8, fusion)
+        np.testing.assert_allclose(np.exp(together).sum(axis=1), 1.0)
+        np.testing.assert_allclose(together[3], fuse(sums[3], 8, fusion))
+        np.testing.assert_array_equal(together.argmax(axis=1), sums.argmax(axis=1))
+
+    def test_a_decision_tells_its_sum(self):
+        m = maker(decision_frames=3)
+        (done,) = feed(m, Segment(), [0, 10, 20])
+        np.testing.assert_allclose(done.log_sum, 3 * np.log([0.8, 0.2]), rtol=1e-6)
 
     def test_ends_after_so_many_frames(self):
         m = maker(decision_frames=4, decision_interval=0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from gnuradio import gr_unittest
-from gnuradio.kdamc.contract import ModelError
+from gnuradio.kdamc.contract import Fusion, ModelError
 from gnuradio.kdamc.model import MODEL_PATH_VARIABLE, installed_models, open_model
 from qa_support import axis_signal, write_model
 
@@ -120,6 +120,8 @@ class qa_model(gr_unittest.TestCase):
             ({"temperature": "0"}, "temperature"),
             ({"temperature": "nan"}, "temperature"),
             ({"fusion_exponent": "1.5"}, "fusion_exponent"),
+            ({"fusion_exponent_sure": "-0.1"}, "fusion_exponent_sure"),
+            ({"fusion_mean_share": "2"}, "fusion_mean_share"),
             ({"input_size": "17"}, "input has shape"),
             ({"input_size": "-1"}, "impossible"),
             ({"history_depth": "3"}, "history_depth"),
@@ -129,6 +131,19 @@ class qa_model(gr_unittest.TestCase):
         ):
             path = write_model(self.dir / "bad.onnx", metadata=metadata)
             self.refused(reason, path)
+
+    def test_what_a_file_and_its_user_say_of_fusion(self):
+        one = write_model(self.dir / "one.onnx", metadata={"fusion_exponent": "0.25"})
+        self.assertEqual(open_model(one).info.fusion, Fusion(0.25, 0.25, 0.0))
+        says = {
+            "fusion_exponent": "0.25",
+            "fusion_exponent_sure": "0.75",
+            "fusion_mean_share": "0.5",
+        }
+        all_three = write_model(self.dir / "three.onnx", metadata=says)
+        self.assertEqual(open_model(all_three).info.fusion, Fusion(0.25, 0.75, 0.5))
+        chosen = open_model(all_three, fusion_exponent=0.4).info.fusion
+        self.assertEqual(chosen, Fusion(0.4, 0.4, 0.0))
 
     def test_names_are_looked_up_in_the_model_path(self):
         write_model(self.dir / "mine.onnx")

@@ -1,6 +1,6 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Calibration: a temperature for single frames, an exponent for frames fused over time.
+"""Calibration: a temperature for single frames, exponents for frames fused over time.
 
 Both are fitted by negative log-likelihood on validation data and never on test data.
 """
@@ -11,38 +11,74 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from gnuradio.kdamc.accuracy import (
     expected_calibration_error as expected_calibration_error,
 )
 from gnuradio.kdamc.accuracy import log_softmax
+from gnuradio.kdamc.contract import Fusion
+from gnuradio.kdamc.decision import fuse
 from gnuradio.kdamc.model import Model
 
 from .datasets.dataset_file import DataSetFile
 from .errors import UserError
 from .onnx_models import logits_of
 
+if TYPE_CHECKING:
+    from .training_data import Part
+
 FUSION_SIZES = (1, 4, 16, 64)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the fits gave, and on what."""
+    """What the fits gave, and on what.
+
+    Files from before frames were told apart by what they say have one exponent for all.
+    """
 
     temperature: float
     fusion_exponent: float
     fitted_on: str
+    fusion_exponent_sure: float | None = None
+    fusion_mean_share: float = 0.0
+
+    @property
+    def fusion(self) -> Fusion:
+        """What ``fuse`` takes."""
+        sure = self.fusion_exponent_sure
+        return Fusion(
+            self.fusion_exponent,
+            self.fusion_exponent if sure is None else sure,
+            self.fusion_mean_share,
+        )
 
 
-def fit(model: Model, runs_file: Path) -> Calibration:
-    """Fit temperature and exponent of ``model`` on a data set of runs that no training saw."""
+def fit(model: Model, validation: Part, runs_file: Path | None) -> Calibration:
+    """Fit ``model``'s temperature on ``validation`` and its fusion on a data set of runs, neither
+    of which any training saw; without runs, frames of one run count as copies of one another.
+
+    Runs are many frames of few signals: for a temperature they are too few.
+    """
+    with DataSetFile(validation.path) as data:
+        logits = logits_of(model, data, validation.chosen)
+        fitted_on = f"{len(logits)} validation frames"
+    temperature = fit_temperature(logits, validation.labels()[0])
+    if runs_file is None:
+        return Calibration(temperature, 1.0, fitted_on)
     with DataSetFile(runs_file) as data:
         logits, labels, pass_id = logits_of(model, data), data.y[:].astype(int), data.pass_id[:]
-        fitted_on = f"{len(data)} frames in runs of {data.info.generator} seed {data.info.seed}"
-    temperature = fit_temperature(logits, labels)
-    exponent = fit_fusion_exponent(log_softmax(logits, temperature), labels, pass_id)
-    return Calibration(temperature, exponent, fitted_on)
+        runs = f"{len(data)} frames in runs of {data.info.generator} seed {data.info.seed}"
+    fusion = fit_fusion(log_softmax(logits, temperature), labels, pass_id)
+    return Calibration(
+        temperature,
+        fusion.exponent,
+        f"{fitted_on}, fusion on {runs}",
+        fusion.exponent_sure,
+        fusion.mean_share,
+    )
 
 
 def mean_nll(log_posteriors: np.ndarray, labels: np.ndarray) -> float:
@@ -63,16 +99,6 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(fit.x))
 
 
-def fuse(log_posteriors: np.ndarray, exponent: float) -> np.ndarray:
-    """Log posteriors of runs, ``(runs, n, classes)`` to ``(runs, classes)``.
-
-    The sum over the n frames of a run divided by ``n**exponent`` and normalised: exponent 0 takes
-    the frames for independent, 1 for copies of one another.
-    """
-    n = log_posteriors.shape[1]
-    return log_softmax(log_posteriors.sum(axis=1) / n**exponent)
-
-
 def cut_runs(
     log_posteriors: np.ndarray, labels: np.ndarray, pass_id: np.ndarray, n: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -87,28 +113,38 @@ def cut_runs(
     return log_posteriors[starts[:, None] + np.arange(n)], labels[starts]
 
 
-def fit_fusion_exponent(
+def fit_fusion(
     log_posteriors: np.ndarray,
     labels: np.ndarray,
     pass_id: np.ndarray,
     sizes: Sequence[int] = FUSION_SIZES,
-) -> float:
-    """The exponent in 0 to 1 that makes fused runs of ``sizes`` frames most likely, on average.
+) -> Fusion:
+    """The fusion that makes fused runs of ``sizes`` frames most likely, on average.
 
     ``log_posteriors (n, classes)`` are calibrated ones of consecutive frames; sizes longer than
     every pass are left out.
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import minimize
 
-    runs = [cut_runs(log_posteriors, labels, pass_id, n) for n in sizes]
-    runs = [(cut, run_labels) for cut, run_labels in runs if len(cut)]
-    fit = minimize_scalar(
-        lambda g: np.mean([mean_nll(fuse(cut, g), run_labels) for cut, run_labels in runs]),
-        bounds=(0.0, 1.0),
-        method="bounded",
-        options={"xatol": 1e-4},
+    sums = []
+    for n in sizes:
+        runs, run_labels = cut_runs(log_posteriors, labels, pass_id, n)
+        if len(runs):
+            sums.append((runs.sum(axis=1), n, run_labels))
+
+    def loss(values: Sequence[float]) -> float:
+        fusion = Fusion(*values)
+        return float(np.mean([mean_nll(fuse(total, n, fusion), y) for total, n, y in sums]))
+
+    # Without gradients: they are 0 where the share is.
+    fit = minimize(
+        loss,
+        (0.8, 0.8, 0.05),
+        method="Nelder-Mead",
+        bounds=((0.0, 1.0),) * 3,
+        options={"xatol": 1e-4, "fatol": 1e-6, "maxfev": 1000},
     )
-    return float(fit.x)
+    return Fusion(*(float(value) for value in fit.x))
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -17,9 +17,10 @@ from gnuradio.kdamc.accuracy import (
     measure,
 )
 from gnuradio.kdamc.data_file import describe_data
+from gnuradio.kdamc.decision import fuse
 from gnuradio.kdamc.model import Model, Outputs
 
-from .calibration import FUSION_SIZES, cut_runs, fuse
+from .calibration import FUSION_SIZES, cut_runs
 from .datasets.dataset_file import DataSetFile
 from .onnx_models import logits_of, outputs_for
 
@@ -150,7 +151,7 @@ def evaluate_runs(model: Model, data_path: str | os.PathLike) -> dict[str, Any]:
         runs, run_labels = cut_runs(log_posteriors, labels, pass_id, n)
         if not len(runs):
             continue
-        posteriors = np.exp(fuse(runs, info.fusion_exponent))
+        posteriors = np.exp(fuse(runs.sum(axis=1), n, info.fusion))
         correct = posteriors.argmax(axis=1) == run_labels
         decisions[str(n)] = {
             "decisions": len(runs),

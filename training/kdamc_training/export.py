@@ -63,8 +63,9 @@ def export(
     A network that estimates the SNR gets the contract's output for it beside the logits, and so
     does the score of ``unknown``.
     Of one trained for int8 it is the float32 network with its rounded weights.
-    Without a calibration the temperature is 1 and the fusion exponent 1 (frames of a run count as
-    copies of one another, so confidence does not grow). ``accuracy`` holds "overall" and "by_snr".
+    Without a calibration the temperature is 1 and so are the fusion's exponents (frames of a run
+    count as copies of one another, so confidence does not grow). ``accuracy`` holds "overall" and
+    "by_snr".
     """
     frame_length = module.hparams.frame_length
     example = torch.randn(2, 2, frame_length, generator=torch.Generator().manual_seed(0))
@@ -137,7 +138,7 @@ def metadata(
         contract.KEY_ARCHITECTURE: settings.network,
         contract.KEY_SAMPLES_PER_SYMBOL: json.dumps(says["samples_per_symbol"]),
         contract.KEY_TEMPERATURE: repr(calibration.temperature if calibration else 1.0),
-        contract.KEY_FUSION_EXPONENT: repr(calibration.fusion_exponent if calibration else 1.0),
+        **fusion_metadata(calibration.fusion if calibration else contract.Fusion()),
         contract.KEY_DATASET: says["dataset"],
         contract.KEY_RECIPE: says["recipe"],
         contract.KEY_TEACHER: says.get("teacher", ""),
@@ -148,6 +149,15 @@ def metadata(
         contract.KEY_CREATED: datetime.datetime.now(datetime.timezone.utc).strftime(
             "%Y-%m-%dT%H:%M:%SZ"
         ),
+    }
+
+
+def fusion_metadata(fusion: contract.Fusion) -> dict[str, str]:
+    """The contract's metadata for ``fusion``."""
+    return {
+        contract.KEY_FUSION_EXPONENT: repr(fusion.exponent),
+        contract.KEY_FUSION_EXPONENT_SURE: repr(fusion.exponent_sure),
+        contract.KEY_FUSION_MEAN_SHARE: repr(fusion.mean_share),
     }
 
 

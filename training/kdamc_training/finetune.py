@@ -22,6 +22,7 @@ import lightning
 import numpy as np
 import torch
 import yaml
+from gnuradio.kdamc import contract
 from gnuradio.kdamc.accuracy import measure
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
@@ -124,7 +125,7 @@ def finetune(
     A share ``hold_out`` of the recordings (passes) of every class that has several is not trained
     on: the temperature is fitted on them and accuracy before and after is told on them, so there is
     no third part that nothing was chosen by. The temperature never falls below the one before:
-    few frames that are all right would make the network sure of anything. The fusion exponent is
+    few frames that are all right would make the network sure of anything. The fusion is
     that of ``start``.
 
     SNR labels of recordings are used only with ``trust_snr``: then they must be over the noise in
@@ -415,6 +416,7 @@ def _run(
     module = export.load_checkpoint(checkpoint)
 
     before = begun.fitted.temperature if begun.fitted else 1.0
+    fusion = begun.fitted.fusion if begun.fitted else contract.Fusion()
     fitted = calibration.Calibration(
         max(
             before,
@@ -422,9 +424,11 @@ def _run(
                 pipeline.torch_logits(module, validation), validation.labels()[0]
             ),
         ),
-        begun.fitted.fusion_exponent if begun.fitted else 1.0,
+        fusion.exponent,
         f"{len(own.held)} frames of recordings that were held out"
         + (f" and {len(old.held)} rehearsed ones" if rehearsed else ""),
+        fusion.exponent_sure,
+        fusion.mean_share,
     )
     write_record(out / "calibration.json", dataclasses.asdict(fitted))
     results = {

@@ -52,10 +52,10 @@ def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> s
         "",
         "## Confidence",
         "",
-        f"Temperature {model['temperature']:.3f} and fusion exponent "
-        f"{model['fusion_exponent']:.3f}, fitted on {record['calibration']['fitted_on']} (neither "
-        "training nor test data). Expected calibration error of single frames on the test set (15 "
-        f"bins of equal mass): {test['ece']:.4f}.{_error_by_snr(test)}",
+        f"Temperature {model['temperature']:.3f}, {_fusion(model)}, fitted on "
+        f"{record['calibration']['fitted_on']} (neither training nor test data). Expected "
+        "calibration error of single frames on the test set (15 bins of equal mass): "
+        f"{test['ece']:.4f}.{_error_by_snr(test)}",
         "",
         "Decisions fused from n consecutive frames, on test runs over all SNR labels:",
         "",
@@ -84,6 +84,14 @@ def model_card(record: dict[str, Any], about: str, limits: tuple[str, ...]) -> s
         *(f"- {sentence}" for sentence in limits),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _fusion(model: dict[str, Any]) -> str:
+    """How frames are fused, from what a record says of a model."""
+    one, sure = model["fusion_exponent"], model.get("fusion_exponent_sure")
+    if sure is None or sure == one:
+        return f"fusion exponent {one:.3f}"
+    return f"fusion exponent {one:.3f} to {sure:.3f}, mean share {model['fusion_mean_share']:.3f}"
 
 
 def _numbers(record: dict[str, Any]) -> str:

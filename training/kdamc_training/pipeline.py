@@ -502,7 +502,7 @@ def _ship(
             _round(module, onnx_file, parts)
 
     write()
-    fitted = calibration.fit(open_model(str(onnx_file)), parts.runs)
+    fitted = calibration.fit(open_model(str(onnx_file)), parts.validation, parts.runs)
     # A file in int8 has a calibration of its own, which is not that of the weights.
     if not chosen.quantize:
         write_record(folder / "calibration.json", dataclasses.asdict(fitted))
@@ -607,7 +607,7 @@ def _unknown_output(
         with DataSetFile(path) as file:
             return Part(path, np.arange(len(file)))
 
-    of_known = unknown.scores_of(module, score, all_of(parts.runs))
+    of_known = unknown.scores_of(module, score, parts.validation)
     threshold = float(np.quantile(of_known, 1 - asked.false_rejection))
     section = DataSection(generator=asked.generator, snr=recipe.data.snr)
     others = all_of(data_file(base.parents[1] / "data", section, asked.frames, 1))

@@ -4,6 +4,8 @@
 
 import numpy as np
 import pytest
+from gnuradio.kdamc.contract import Fusion
+from gnuradio.kdamc.decision import fuse
 from kdamc_training import calibration
 
 
@@ -56,8 +58,31 @@ def frames_of_runs(copies: bool, runs=1500, length=16):
 
 
 def test_copies_add_nothing_and_independent_frames_add_all():
-    assert calibration.fit_fusion_exponent(*frames_of_runs(copies=True)) > 0.97
-    assert calibration.fit_fusion_exponent(*frames_of_runs(copies=False)) < 0.05
+    copies = calibration.fit_fusion(*frames_of_runs(copies=True))
+    assert copies.mean_share > 0.9 or min(copies.exponent, copies.exponent_sure) > 0.95
+    independent = calibration.fit_fusion(*frames_of_runs(copies=False))
+    assert independent.mean_share < 0.01
+    assert max(independent.exponent, independent.exponent_sure) < 0.1
+
+
+@pytest.mark.parametrize("sure", [0.2, 0.9])
+def test_the_fusion_is_recovered(sure):
+    """Of labels drawn from the posteriors that it makes of runs of every kind."""
+    rng = np.random.default_rng(5)
+    right = Fusion(0.6, sure, 0.2)
+    runs, length = 6000, 16
+    spread = rng.uniform(0.1, 1.5, (runs, 1, 1))
+    seen = spread * (rng.normal(size=(runs, 1, 4)) + rng.normal(size=(runs, length, 4)))
+    frames = calibration.log_softmax(seen)
+    posteriors = np.exp(fuse(frames.sum(axis=1), length, right))
+    labels = (posteriors.cumsum(axis=1) < rng.random((runs, 1))).sum(axis=1).clip(max=3)
+    fitted = calibration.fit_fusion(
+        frames.reshape(-1, 4), np.repeat(labels, length), np.repeat(range(runs), length), [length]
+    )
+    fused = np.exp(fuse(frames.sum(axis=1), length, fitted))
+    assert np.abs(fused - posteriors).mean() < 0.01
+    confidence, correct = fused.max(axis=1), fused.argmax(axis=1) == labels
+    assert calibration.expected_calibration_error(confidence, correct) < 0.02
 
 
 def test_runs_are_cut_within_passes():
@@ -66,10 +91,3 @@ def test_runs_are_cut_within_passes():
     runs, run_labels = calibration.cut_runs(values, labels, labels, 4)
     assert runs[:, :, 0].tolist() == [[0, 1, 2, 3], [6, 7, 8, 9]]
     assert run_labels.tolist() == [0, 1]
-
-
-def test_fusion_normalises():
-    fused = calibration.fuse(
-        calibration.log_softmax(np.random.default_rng(1).normal(size=(5, 8, 3))), 0.4
-    )
-    np.testing.assert_allclose(np.exp(fused).sum(axis=1), 1.0)

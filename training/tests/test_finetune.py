@@ -94,7 +94,13 @@ def start(tmp_path_factory):
     write_record(folder / "record.json", {"settings": {"train": {"keep": "last"}}})
     write_record(
         folder / "calibration.json",
-        {"temperature": 0.9, "fusion_exponent": 0.7, "fitted_on": "a test"},
+        {
+            "temperature": 0.9,
+            "fusion_exponent": 0.7,
+            "fitted_on": "a test",
+            "fusion_exponent_sure": 0.3,
+            "fusion_mean_share": 0.1,
+        },
     )
     return folder
 
@@ -143,12 +149,12 @@ def test_the_model_says_what_it_was_made_of(start, rehearsal, own, tmp_path):
     before = open_trained(start)[0].hparams.describes
     assert model.info.oversampling == tuple(before["oversampling"])
     assert json.loads(metadata[contract.KEY_SAMPLES_PER_SYMBOL]) == [2.0, 8.0]
-    assert model.info.fusion_exponent == 0.7
+    assert model.info.fusion == contract.Fusion(0.7, 0.3, 0.1)
     iq = np.random.default_rng(0).normal(size=(5, 2, LENGTH)).astype(np.float32)
     assert model.run(iq).snr_db.shape == (5,)
     # What was made is a run's folder: it can be trained on, and its checkpoint says the same.
     module, fitted = open_trained(tmp_path / "mine")
-    assert module.hparams.describes["dataset"] == said and fitted.fusion_exponent == 0.7
+    assert module.hparams.describes["dataset"] == said and fitted.fusion == model.info.fusion
 
 
 def test_a_new_class_is_added_and_told_apart(start, rehearsal, tmp_path):

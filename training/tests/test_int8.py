@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """int8: what 8 bits allow, calibrated on validation frames alone, refused by name, recorded."""
 
+import dataclasses
 import hashlib
 import json
 import platform
@@ -272,13 +273,16 @@ def test_the_record_and_what_it_was_calibrated_on(toy_run, tmp_path, capsys, mon
     assert len(used[0]) == 20
     assert rows(used[0]) <= rows(part(parts.validation))
     assert not rows(used[0]) & rows(part(parts.test))
-    # As the temperature: fitted on runs, which are no test data either.
+    # As the temperature; the fusion is fitted on runs, which are no test data either.
     model = open_model(str(out))
-    with DataSetFile(parts.runs) as data:
-        right = calibration.fit_temperature(logits_of(model, data), data.y[:].astype(int))
+    fitted = calibration.fit(model, parts.validation, parts.runs)
     assert parts.runs != parts.test.path
-    assert model.info.temperature == pytest.approx(right, rel=1e-4)
-    assert found["int8"]["calibration"]["temperature"] == model.info.temperature
+    with DataSetFile(parts.validation.path) as data:
+        logits = logits_of(model, data, parts.validation.chosen)
+    right = calibration.fit_temperature(logits, parts.validation.labels()[0])
+    assert model.info.temperature == right == fitted.temperature
+    assert model.info.fusion == fitted.fusion
+    assert found["int8"]["calibration"] == dataclasses.asdict(fitted)
 
     says = model.info.metadata
     assert set(contract.REQUIRED_KEYS) <= set(says)

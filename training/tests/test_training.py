@@ -400,7 +400,7 @@ def trained(toy_file, tmp_path):
 
 def test_from_checkpoint_to_a_measured_model(trained, toy_file, tmp_path):
     path = tmp_path / "toy.onnx"
-    calibration = Calibration(1.25, 0.5, "a test")
+    calibration = Calibration(1.25, 0.5, "a test", 0.25, 0.1)
     export.export(trained, path, calibration, {"overall": 0.5, "by_snr": {"0": 0.5}})
 
     graph = onnx.load(str(path))
@@ -413,7 +413,7 @@ def test_from_checkpoint_to_a_measured_model(trained, toy_file, tmp_path):
     assert metadata[contract.KEY_GENERATOR_CMD] == "made by a test"
 
     model = open_model(str(path))
-    assert model.info.temperature == 1.25 and model.info.fusion_exponent == 0.5
+    assert model.info.temperature == 1.25 and model.info.fusion == contract.Fusion(0.5, 0.25, 0.1)
     for n in (1, 7):
         frames = noise(n, 32)
         with torch.no_grad():

@@ -28,8 +28,7 @@ The record of ``kdamc-train quantize`` holds, besides ``command``, ``hardware``,
   ``test`` (``frames``, ``overall``, ``from_0_db``, ``by_snr``, ``ece``, ``classes``,
   ``confusion``), ``received`` (see ``evaluate``) of data that hold each frame's draws,
   ``decisions`` of runs where the recipe has them, ``frames_per_second`` by batch size on one
-  thread. The calibration of float32 is that of its file, for a run that shipped none fitted on
-  validation frames; int8 is fitted on runs, so the two ``ece`` do not compare there;
+  thread. The calibration of float32 is that of its file;
 - ``difference``, int8 less float32: ``overall``, ``from_0_db``, ``by_snr``; ``changed``, the share
   of frames called something else; ``snr_db``, the mean magnitude in dB of the change of the
   network's estimate of the SNR, if it makes one;
@@ -49,7 +48,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -58,6 +57,9 @@ from gnuradio.kdamc import contract
 from .. import datasets as datasets
 from ..errors import UserError
 from ..files import replacing
+
+if TYPE_CHECKING:
+    from ..calibration import Calibration
 
 CALIBRATION_FRAMES = 2048
 WEIGHT_BITS = (7, 8)
@@ -327,9 +329,8 @@ def record(
     """Quantize ``target`` to the file ``out`` and measure both; see the module's docstring.
 
     Data are generated under ``work`` where they are not there. Ranges come from
-    ``calibration_frames`` of the validation part, drawn with seed 0; temperature and fusion
-    exponent are fitted again, by the recipe's runs or, without these, the temperature by the
-    validation part.
+    ``calibration_frames`` of the validation part, drawn with seed 0; the temperature is fitted
+    again on all of that part, and the fusion on the recipe's runs, if it has any.
     """
     from .. import pipeline
     from ..export import git_revision
@@ -432,17 +433,16 @@ def _measured(
     """
     from ..datasets.dataset_file import DataSetFile
     from ..evaluate import describe_data, describe_model, evaluate_runs, received
+    from ..export import fusion_metadata
     from ..onnx_models import open_model, outputs_for
 
     before = open_model(str(plain))
     fitted = _fitted(before, open_model(str(made)), parts)
-    for key in (
-        contract.KEY_TEMPERATURE,
-        contract.KEY_FUSION_EXPONENT,
-        contract.KEY_UNKNOWN_THRESHOLD,
-    ):
-        if fitted.get(key) is not None:
-            props[key] = repr(fitted[key])
+    props |= fusion_metadata(fitted.fusion)
+    props[contract.KEY_TEMPERATURE] = repr(fitted.temperature)
+    threshold = _threshold(before, open_model(str(made)), parts)
+    if threshold is not None:
+        props[contract.KEY_UNKNOWN_THRESHOLD] = repr(threshold)
     _save(quantized, props, made)
     labels, snr = parts.test.labels()
     found, shown = {}, {}
@@ -466,44 +466,48 @@ def _measured(
         found[kind]["model"] = describe_model(model)
         if parts.test_runs is not None:
             found[kind]["decisions"] = evaluate_runs(model, parts.test_runs)["decisions"]
-    found["int8"]["calibration"] = fitted
-    found["float32"]["calibration"] = {
-        key: value for key in fitted if (value := getattr(before.info, key, None)) is not None
-    }
+    found["int8"]["calibration"] = dataclasses.asdict(fitted)
+    found["float32"]["calibration"] = {"temperature": before.info.temperature}
+    if threshold is not None:
+        found["int8"]["calibration"][contract.KEY_UNKNOWN_THRESHOLD] = threshold
+        found["float32"]["calibration"][contract.KEY_UNKNOWN_THRESHOLD] = (
+            before.info.unknown_threshold
+        )
     return {**found, "difference": _difference(found, shown), "test_data": test_data}
 
 
-def _fitted(before: Any, model: Any, parts: Any) -> dict[str, Any]:
-    """What the int8 ``model`` is fitted again, from data that are not tested on.
+def _fitted(before: Any, model: Any, parts: Any) -> Calibration:
+    """The calibration of the int8 ``model``; without runs, its fusion is that of ``before``, the
+    model in float32."""
+    from ..calibration import fit
 
-    The threshold of the score of the unknown, if there is one, is set to reject as many of these
-    frames as ``before``, the model in float32, does.
-    """
-    from .. import calibration
+    fitted = fit(model, parts.validation, parts.runs)
+    if parts.runs is not None:
+        return fitted
+    fusion = before.info.fusion
+    return dataclasses.replace(
+        fitted,
+        fusion_exponent=fusion.exponent,
+        fusion_exponent_sure=fusion.exponent_sure,
+        fusion_mean_share=fusion.mean_share,
+        fitted_on=f"{fitted.fitted_on}; the fusion as in float32",
+    )
+
+
+def _threshold(before: Any, model: Any, parts: Any) -> float | None:
+    """Where the int8 ``model`` scores frames as unknown: it rejects as many of the validation part
+    as ``before`` does; None if that does not."""
     from ..datasets.dataset_file import DataSetFile
     from ..onnx_models import outputs_for
 
-    path, chosen = parts.validation.path, parts.validation.chosen
-    if parts.runs is not None:
-        path, chosen = parts.runs, None
-    with DataSetFile(path) as data:
-        shown = outputs_for(model, data, chosen)
-        scores = shown.unknown_score
-        score_before = None if scores is None else outputs_for(before, data, chosen).unknown_score
-    if parts.runs is not None:
-        fitted = dataclasses.asdict(calibration.fit(model, parts.runs))
-    else:
-        labels, _ = parts.validation.labels()
-        fitted = {
-            "temperature": calibration.fit_temperature(shown.logits, labels),
-            "fusion_exponent": before.info.fusion_exponent,
-            "fitted_on": f"{len(labels)} validation frames; the exponent as in float32",
-        }
     threshold = before.info.unknown_threshold
-    if scores is not None and threshold is not None:
-        rejected = (score_before > threshold).mean()
-        fitted[contract.KEY_UNKNOWN_THRESHOLD] = float(np.quantile(scores, 1.0 - rejected))
-    return fitted
+    with DataSetFile(parts.validation.path) as data:
+        scores, scores_before = (
+            outputs_for(one, data, parts.validation.chosen).unknown_score for one in (model, before)
+        )
+    if scores is None or threshold is None:
+        return None
+    return float(np.quantile(scores, 1.0 - (scores_before > threshold).mean()))
 
 
 def _test(model: Any, logits: np.ndarray, labels: np.ndarray, snr: np.ndarray) -> dict[str, Any]:

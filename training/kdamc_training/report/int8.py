@@ -16,7 +16,7 @@ from .pictures import Pictures
 _INTRODUCTION = """\
 The convolutions of trained networks with int8 weights and uint8 activations (static, a scale an
 output channel; in the QDQ form of ONNX), by `kdamc-train quantize`. Ranges, temperature and fusion
-exponent come from validation frames and runs; accuracies are those of both ONNX files on the same
+come from validation frames and runs; accuracies are those of both ONNX files on the same
 test frames, and speeds of ONNX Runtime on one thread, timed in turns. Processors without VNNI may
 gain less."""
 

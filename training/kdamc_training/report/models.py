@@ -14,7 +14,7 @@ from .markdown import NOTHING, percent, table
 from .pictures import Pictures
 
 _HEADER = (
-    "model|recipe|parameters|bytes|overall|SNR >= 0|ECE|temperature|fusion exponent|frames/s|"
+    "model|recipe|parameters|bytes|overall|SNR >= 0|ECE|temperature|frames/s|"
     "times the unit's|test frames"
 )
 _RATIO = _HEADER.split("|").index("times the unit's")
@@ -24,6 +24,11 @@ _BATCH = "256"
 def _ratio(record: dict[str, Any]) -> str:
     ratio = record.get("speed_ratio")
     return f"{ratio['by_batch'][_BATCH]:.2f}" if ratio else NOTHING
+
+
+def _fusion(calibration: dict[str, Any]) -> tuple[float, float, float]:
+    one, sure = calibration["fusion_exponent"], calibration.get("fusion_exponent_sure")
+    return one, one if sure is None else sure, calibration.get("fusion_mean_share", 0.0)
 
 
 def section(results: Path, pictures: Pictures) -> list[str]:
@@ -45,14 +50,19 @@ def section(results: Path, pictures: Pictures) -> list[str]:
                 percent(accuracy_from_0_db(record)),
                 percent(test["ece"]),
                 f"{made['temperature']:.2f}",
-                f"{made['fusion_exponent']:.2f}",
                 f"{record['frames_per_second'][_BATCH]:,.0f}",
                 _ratio(record),
                 f"{test['frames']:,} of {test['data']['generator']} seed {test['data']['seed']}",
             ]
         )
         decisions = [record["decisions"].get(str(n)) for n in sizes]
-        fused.append([f"`{name}`", *(percent(one and one["accuracy"]) for one in decisions)])
+        fused.append(
+            [
+                f"`{name}`",
+                *(percent(one and one[what]) for what in ("accuracy", "ece") for one in decisions),
+                *(f"{value:.2f}" for value in _fusion(made)),
+            ]
+        )
     header = _HEADER.split("|")
     if all(row[_RATIO] == NOTHING for row in rows):
         header = header[:_RATIO] + header[_RATIO + 1 :]
@@ -66,8 +76,18 @@ def section(results: Path, pictures: Pictures) -> list[str]:
         f"`{UNIT}` in float32, timed in turns with it, for frames of its length.",
         "",
         *table(header, rows),
-        "Accuracy of decisions fused from so many consecutive frames, percent, all SNR labels; the "
-        "runs of frames for this are a set of their own:",
+        "Accuracy and expected calibration error of decisions fused from so many consecutive "
+        "frames, percent, all SNR labels; the runs of frames for this are a set of their own. The "
+        "exponents and the share of the fusion are explained in "
+        "[architecture.md](architecture.md#fusion):",
         "",
-        *table(["model", *(f"{n} frame{'s' * (n > 1)}" for n in sizes)], fused),
+        *table(
+            [
+                "model",
+                *(f"{n} frame{'s' * (n > 1)}" for n in sizes),
+                *(f"ECE, {n}" for n in sizes),
+                *("exponent", "exponent if sure", "mean share"),
+            ],
+            fused,
+        ),
     ]
