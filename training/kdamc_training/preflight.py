@@ -5,18 +5,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from . import feature_maps
+from . import feature_maps, unknown
 from .datasets import registry as generators
 from .datasets.dataset_file import DataSetFile
 from .distillation import registry as losses
 from .errors import UserError
 from .lightning_module import ClassifierModule
-from .recipe import AugmentSection, DataSection, Recipe
+from .recipe import AugmentSection, DataPart, DataSection, PublishSection, Recipe
 
 _OF_STRANGERS = ("outlier_exposure", "stranger")
 """Losses that look at frames of no class."""
@@ -66,11 +68,43 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
             raise UserError(f"{key}: {error}") from error
         if name in teachers:
             made[name] = module.network
+        for at, chosen in enumerate(recipe.publish):
+            if chosen.member == name:
+                _check_published(recipe.data, chosen, f"recipe key 'publish.{at}", module)
         if name in recipe.report.feature_maps_of:
             feature_maps.check(module.network, f"recipe key 'report.feature_maps_of': {name}")
     for name in recipe.report.classes_of_interest if recipe.report.feature_maps_of else ():
         if name not in classes:
             raise UserError(f"recipe key 'report.classes_of_interest' names {name!r}, no class")
+
+
+def _check_published(
+    data: DataSection, chosen: PublishSection, key: str, module: ClassifierModule
+) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", chosen.model_name):
+        raise UserError(f"{key}.model_name' is {chosen.model_name!r}, no name of a file")
+    if data.without:
+        raise UserError(f"{key}': runs for calibration hold the classes of 'data.without', too")
+    if (asked := chosen.unknown) is None:
+        return
+    if asked.score not in (kinds := unknown.kinds_of(module)):
+        raise UserError(
+            f"{key}.unknown.score' is {asked.score!r}; of {chosen.member} can be had: "
+            f"{', '.join(kinds)}"
+        )
+    if not 0.0 < asked.false_rejection < 1.0:
+        raise UserError(
+            f"{key}.unknown.false_rejection' is {asked.false_rejection}; it must lie between 0 "
+            "and 1"
+        )
+    _check_speech(generators.create(asked.generator), f"{key}.unknown.frames", asked.frames)
+
+
+def _check_speech(generator: Any, key: str, part: DataPart) -> None:
+    if part.speech not in generator.splits:
+        raise UserError(
+            f"{key}.speech' is {part.speech!r}; it must be one of {', '.join(generator.splits)}"
+        )
 
 
 def _check_kept(augment: AugmentSection) -> None:
@@ -85,13 +119,10 @@ def _shape(data: DataSection) -> tuple[list[str], int]:
         with DataSetFile(Path(data.file)) as file:
             return _left(file.info.classes, data.without), file.frame_length
     generator = generators.create(data.generator)
-    for key in ("train", "test", "runs", "test_runs"):
-        part = getattr(data, key)
-        if part and part.speech not in generator.splits:
-            raise UserError(
-                f"recipe key 'data.{key}.speech' is {part.speech!r}; it must be one of "
-                f"{', '.join(generator.splits)}"
-            )
+    for key in ("train", "validation", "test", "runs", "test_runs"):
+        if part := getattr(data, key):
+            own = generators.create(part.generator) if part.generator else generator
+            _check_speech(own, f"recipe key 'data.{key}", part)
     return _left(generator.classes, data.without), generator.frame_length
 
 

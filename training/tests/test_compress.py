@@ -3,6 +3,7 @@
 """``kdamc-train compress``: recipes refused by name, small networks killed and resumed, files."""
 
 import multiprocessing
+import shutil
 import time
 import warnings
 from pathlib import Path
@@ -285,14 +286,28 @@ def test_a_quantized_row_has_the_formulas_rates(records):
     layer, file = records["quantized"]["layer"], records["quantized"]["file"]
     shape = (layer["inputs"], layer["outputs"], 4, 32)
     assert layer["c_q"] == compression_rate(*shape)
-    assert layer["c_q_stored"] == compression_rate(*shape, bits=32)
     # Codes are bytes, of which 32 centroids use five bits.
+    assert layer["c_q_stored"] == layer["factor"] < compression_rate(*shape, bits=32)
     assert layer["bytes"] == 4 * 32 * layer["outputs"] + layer["inputs"] * 4
     network = networks.registry.create("vtcnn2", classes=11, frame_length=128, **SMALL["vtcnn2"])
     parameters = sum(p.numel() for p in network.parameters())
     weights = network.hidden.weight.numel()
     assert file["factor_claimed"] == file_rate(parameters, weights, layer["factor"])
     assert records["quantized"]["cut"] is None and "admm" not in records["quantized"]
+
+
+def test_the_original_is_measured_anew_if_it_was_trained_anew(records, trained, tmp_path):
+    path, work = elsewhere(trained, tmp_path)
+    (work / "edge").unlink()
+    shutil.copytree(trained[1] / "edge", work / "edge")
+    assert main(arguments((path, work), "--only", "quantized")) == 0
+    logits = base(work) / "original-vtcnn2" / "logits.npz"
+    first = dict(np.load(logits))
+    record = work / "edge" / "toy-smoke" / "vtcnn2-s0" / "record.json"
+    record.write_text(record.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    np.savez(logits, **(first | {"logits": 0.0 * first["logits"]}))
+    assert main(arguments((path, work), "--only", "quantized-again")) == 0
+    np.testing.assert_array_equal(np.load(logits)["logits"], first["logits"])
 
 
 def elsewhere(trained, folder):

@@ -218,6 +218,17 @@ def test_refused_by_name(toys, tmp_path):
         quantize(again, frames(8))
 
 
+def test_a_run_that_shipped_int8_alone_is_quantized_from_its_checkpoint(toy_run, tmp_path):
+    run = tmp_path / "student-s0"
+    shutil.copytree(toy_run, run)
+    before = int8.open_target(str(run))
+    onnx.save(quantize(before.model, frames(16).repeat(2, axis=2))[0], run / "small.onnx")
+    (run / "small.md").write_text("its card")
+    after = int8.open_target(str(run))
+    assert not any(node.op_type == "QuantizeLinear" for node in after.model.graph.node)
+    assert after.model.graph == before.model.graph and after.name == "student-s0"
+
+
 def test_targets_are_refused_by_name(toys, tmp_path):
     file = str(toys["plain_conv"])
     for given, more, words in (

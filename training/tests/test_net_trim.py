@@ -171,6 +171,8 @@ def test_going_on_after_a_kill_is_not_stopping(frames, tmp_path):
     assert resumed.converged and resumed.distance == whole.distance
     with pytest.raises(UserError, match="progress is of"):
         net_trim(x[:-1], weight, bias, 0.08, resume=kept)
+    with pytest.raises(UserError, match="30 iterations; max_iterations is 30"):
+        net_trim(x, weight, bias, 0.08, rho=2.0, resume=kept, max_iterations=30)
     with pytest.raises(UserError, match="keep_every is 0"):
         net_trim(x, weight, bias, 0.08, keep_every=0)
     saved.write_bytes(saved.read_bytes()[:1000])

@@ -33,6 +33,7 @@ besides ``command``, ``hardware``, ``versions`` and ``git_rev``:
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import statistics
 import time
 import warnings
@@ -215,12 +216,14 @@ def _check(recipe: CompressionRecipe, training: recipes.Recipe, name: str, work:
             f"{', '.join(training.members)}"
         )
     own = training.members[origin.member]
-    outputs = registry.with_defaults(own.network, own.options).get(LAYER)
-    if outputs is None:
+    with torch.device("meta"):
+        network = registry.create(own.network, classes=2, frame_length=128, **own.options)
+    if not isinstance(network, HiddenLayerClassifier):
         raise UserError(
             f"recipe key 'rows.{title}.member' is {origin.member!r}, a {own.network}, which has "
             f"no layer {LAYER!r}"
         )
+    outputs = network.hidden.out_features
     if origin.blocks is not None and outputs % origin.blocks:
         raise UserError(
             f"recipe key 'rows.{title}.blocks' is {origin.blocks}; it must divide the layer's "
@@ -457,12 +460,14 @@ def _original(row: _Row) -> tuple[Path, np.ndarray, float]:
     row.original.mkdir(parents=True, exist_ok=True)
     fitted = calibration.read_calibration(row.trained / "calibration.json")
     file, logits = row.original / "original.onnx", row.original / "logits.npz"
+    # The network may have been trained anew since.
+    trained = hashlib.sha256((row.trained / pipeline.RECORD).read_bytes()).hexdigest()
     with alone_in(row.original, wait=True):
-        if not logits.is_file():
+        if not logits.is_file() or str(_arrays(logits).get("of")) != trained:
             export(row.module(), file, fitted)
             with DataSetFile(row.parts.test.path) as data:
                 shown = outputs_for(open_model(str(file)), data, row.parts.test.chosen)
-            _save_arrays(logits, logits=shown.logits)
+            _save_arrays(logits, logits=shown.logits, of=np.array(trained))
     return file, _arrays(logits)["logits"], fitted.temperature
 
 
@@ -547,7 +552,7 @@ def _layer_facts(layer: Coo | ProductQuantized, weights: int, before: nn.Linear)
         "blocks": blocks,
         "centroids": size,
         "c_q": compression_rate(*shape),
-        "c_q_stored": compression_rate(*shape, bits=32),
+        "c_q_stored": layer.stored_rate,
     }
 
 

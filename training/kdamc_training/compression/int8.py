@@ -304,8 +304,11 @@ def _of_run(folder: Path) -> Target:
     module, about = open_run(folder)
     name = f"{about['member']}-s{about['seed']}"
     with tempfile.TemporaryDirectory() as scratch:
-        # With its card beside it: other files may lie there.
-        shipped = [card.with_suffix(".onnx") for card in folder.glob("*.md")]
+        # With its card beside it: other files may lie there. Of one that is in int8 already the
+        # checkpoint has what it was made of.
+        cards = sorted(folder.glob("*.md"))
+        files = [card.with_suffix(".onnx") for card in cards]
+        shipped = [file for file in files if not _is_quantized(onnx.load(file))]
         path = shipped[0] if shipped else Path(scratch) / f"{name}.onnx"
         if not shipped:
             export(module, path, read_calibration(folder / "calibration.json"))

@@ -201,6 +201,11 @@ def net_trim(
                 f"the progress is of {len(resume.response)} frames and a layer of "
                 f"{resume.solution.shape}, not of {frames} and {original.shape}"
             )
+        if len(resume.primal) >= max_iterations:
+            raise UserError(
+                f"the progress is of {len(resume.primal)} iterations; max_iterations is "
+                f"{max_iterations}, which leaves none to go on with"
+            )
         solution, response = resume.solution, resume.response
         # In the order they lie in, on which it depends how products round.
         dual_outputs, dual_weights = resume.dual_outputs.copy("K"), resume.dual_weights.copy("K")

@@ -155,11 +155,14 @@ def _drifted(settings: dict[str, Any], recipe: Recipe, member: str, seed: int) -
 
 
 def _without_data(settings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_data(value) if key == "teacher" else value
-        for key, value in settings.items()
-        if key != "data"
-    }
+    def of(key: str, value: Any) -> Any:
+        if key == "teacher" and isinstance(value, dict):
+            return _without_data(value)
+        if key == "more_teachers":
+            return [_without_data(one) for one in value]
+        return value
+
+    return {key: of(key, value) for key, value in settings.items() if key != "data"}
 
 
 def accuracy_in(record: dict[str, Any], low: int, high: int) -> float | None:

@@ -1,0 +1,49 @@
+# Copyright 2026 gr-kdamc authors.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a recipe asks for and cannot be had is told before anything is done."""
+
+import pytest
+from kdamc_training import preflight, recipe
+from kdamc_training.errors import UserError
+
+
+def checked(name: str, *overrides: str) -> None:
+    one = recipe.load(recipe.find(name), "smoke", overrides=overrides)
+    preflight.check(one, list(one.members))
+
+
+def published(**changed: str) -> str:
+    says = {"score": "stranger", "generator": "live-unknown"} | changed
+    frames = says.pop("frames", "{frames_per_cell: 1, seed: 2, speech: test}")
+    keys = ", ".join(f"{key}: {value}" for key, value in says.items())
+    unknown = f"{{{keys}, frames: {frames}}}"
+    return f"publish=[{{member: student, model_name: mine, unknown: {unknown}}}]"
+
+
+def test_what_can_be_had_is_not_refused():
+    checked("live/live", published())
+    checked("live/live", published(score="energy"))
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("publish=[{member: student, model_name: ../mine}]", r"'publish\.0\.model_name' is '\.\./"),
+        (published(score="surprise"), r"score' is 'surprise'; .* energy, mahalanobis, stranger"),
+        (published(score="own"), r"score' is 'own'"),
+        (published(generator="nowhere"), "nowhere"),
+        (published(false_rejection="1.5"), r"false_rejection' is 1\.5"),
+        (
+            published(frames="{frames_per_cell: 1, seed: 2, speech: sung}"),
+            r"frames\.speech' is 'sung'",
+        ),
+        ("data.without=[BPSK]", "the classes of 'data.without', too"),
+        (
+            "data.train={generator: nothing, frames_per_cell: 4, seed: 1, speech: train}",
+            "nothing",
+        ),
+    ],
+)
+def test_what_cannot_be_had_is_named(override, says):
+    with pytest.raises(UserError, match=says):
+        checked("live/live", override)
