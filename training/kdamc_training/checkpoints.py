@@ -101,9 +101,12 @@ def publish(
 
     The record goes to ``results`` with the entry, and the list of all published weights is written
     anew. Weights by which the files of their system would be over ``MOST_BYTES_OF_A_SYSTEM`` stay
-    in the run's folder.
+    in the run's folder. Raises UserError if the record there is of a run with other settings.
     """
     module, record = open_run(folder)
+    published = _record_path(record, results)
+    if published.is_file() and read_record(published).get("settings") != record["settings"]:
+        raise UserError(f"{published} is the record of a run with other settings; remove it first")
     about = {key: record[key] for key in _OF_RECORD}
     about |= {key: module.hparams[key] for key in _OF_MODULE}
     about["calibration"] = dataclasses.asdict(read_calibration(folder / "calibration.json"))
@@ -135,7 +138,7 @@ def publish(
         "bytes": size,
     }
     write_record(folder / RECORD, record)
-    write_record(_record_path(record, results), record)
+    write_record(published, record)
     checkpoints.mkdir(parents=True, exist_ok=True)
     with replacing(checkpoints / README) as temporary:
         temporary.write_text(readme(results), encoding="utf-8")

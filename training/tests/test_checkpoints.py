@@ -94,6 +94,17 @@ def test_the_same_weights_give_the_same_file(run, rooms):
     assert checkpoints.publish(run) == first
 
 
+def test_the_record_of_other_settings_stays(run, rooms, capsys):
+    results, _ = rooms
+    checkpoints.publish(run)
+    published = results / f"{MEMBER}.json"
+    record = json.loads(published.read_text())
+    record["settings"]["seed"] += 1
+    published.write_text(json.dumps(record))
+    assert "other settings" in fails(capsys, "checkpoint", run)
+    assert json.loads(published.read_text()) == record
+
+
 def test_weights_that_no_record_vouches_for_are_refused(run, rooms, tmp_path, capsys):
     results, weights = rooms
     checkpoints.publish(run)

@@ -315,6 +315,17 @@ def test_records_of_a_recipe_that_was_changed_since_are_refused(tmp_path):
         report.build(tmp_path)
 
 
+def test_a_student_of_another_run_of_its_teacher_is_refused(tmp_path):
+    path = make_record(tmp_path, SBCNN, "distilled", 0)
+    teacher = read_record(make_record(tmp_path, SBCNN, "teacher", 0))
+    told = {"member": "teacher", "seed": 0, "overall": teacher["test"]["overall"]}
+    write_record(path, read_record(path) | {"teacher": told})
+    report.build(tmp_path)
+    write_record(path, read_record(path) | {"teacher": told | {"overall": told["overall"] + 0.01}})
+    with pytest.raises(UserError, match="they are not of one run"):
+        report.build(tmp_path)
+
+
 def test_a_data_set_file_may_stand_for_the_recipes_data(tmp_path):
     path = make_record(tmp_path, SBCNN, "distilled", 0)
     record = read_record(path)
@@ -563,7 +574,7 @@ def test_scores_of_left_out_classes_are_the_records(tmp_path):
     make_record(tmp_path, LEFT_OUT, "student", 0, left_out=left_out)
     text, _ = report.build(tmp_path)
     (row,) = rows_of(text, "`student` | energy")
-    assert row[2:] == ["0.700", "4FSK 0.500, OFDM 0.900", "1,200 and 50"]
+    assert row[2:] == ["0.700", "4FSK 0.500, OFDM 0.900", "1,200 and 50", "test file"]
     assert "from 5 dB" in text
 
 

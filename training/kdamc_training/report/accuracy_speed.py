@@ -79,6 +79,7 @@ def _panels(
         member = settings["member"]
         teachers = [name for name in [member["teacher"], *member.get("more_teachers", [])] if name]
         alike = [settings["data"], settings["augment"], test["frames"], record["epochs"], teachers]
+        alike += [record["train_frames"], settings["train"].get("batch_size")]
         groups.setdefault(json.dumps(alike, sort_keys=True), []).append(
             row
             | {
