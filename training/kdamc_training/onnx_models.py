@@ -45,6 +45,11 @@ def outputs_for(model: Model, data: DataSetFile, chosen: np.ndarray | None = Non
             f"{model.name} knows {', '.join(model.classes)}; {data.path} holds "
             f"{', '.join(data.info.classes)}"
         )
+    return outputs_of_any(model, data, chosen)
+
+
+def outputs_of_any(model: Model, data: DataSetFile, chosen: np.ndarray | None = None) -> Outputs:
+    """As ``outputs_for``, of frames whose classes the model may not know."""
     if model.input_size != data.frame_length:
         raise UserError(
             f"{model.name} takes frames of {model.input_size} samples; {data.path} has "

@@ -9,6 +9,7 @@ where it was.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import platform
 import shutil
@@ -350,19 +351,19 @@ def _left_out_scores(data: DataSection, module: Any, parts: Parts) -> dict[str, 
         return {}
     from . import unknown
 
-    with DataSetFile(parts.test.path) as file:
+    # Of the file to train on, so that the choice among scores touches no test data.
+    with DataSetFile(parts.validation.path) as file:
         everything = np.arange(len(file))
-    others = dataclasses.replace(parts.test, chosen=everything, classes=()).only(data.without)
-    return {
-        kind: unknown.measure(
-            module,
-            unknown.fit(kind, module, parts.training, _UNKNOWN_FROM_DB),
-            parts.test,
-            others,
-            _UNKNOWN_FROM_DB,
-        )
-        for kind in unknown.kinds_of(module)
-    }
+    others = dataclasses.replace(parts.validation, chosen=everything, classes=()).only(data.without)
+    found = {}
+    for kind in unknown.kinds_of(module):
+        score = unknown.fit(kind, module, parts.training, _UNKNOWN_FROM_DB)
+        scores = functools.partial(unknown.scores_of, module, score)
+        found[kind] = {
+            **unknown.measure(scores, parts.validation, others, _UNKNOWN_FROM_DB),
+            "frames_of": "training file, its validation part",
+        }
+    return found
 
 
 def torch_logits(module: Any, part: Any) -> np.ndarray:
@@ -487,7 +488,7 @@ def _ship(
 ) -> None:
     """Export a member that the recipe publishes, calibrate it on runs, measure it as a user's
     machine would run it, and write its card."""
-    from . import calibration, evaluate, export
+    from . import calibration, evaluate, export, unknown
     from .model_card import model_card
     from .onnx_models import frames_per_second, open_model
 
@@ -506,7 +507,13 @@ def _ship(
     # A file in int8 has a calibration of its own, which is not that of the weights.
     if not chosen.quantize:
         write_record(folder / "calibration.json", dataclasses.asdict(fitted))
-    output, told = _unknown_output(recipe, chosen, parts, base, module)
+    output, told = None, {}
+    if chosen.unknown is not None:
+        score = unknown.fit(chosen.unknown.score, module, parts.training, chosen.unknown.from_db)
+        # The threshold is of the scores that this file gives.
+        write(fitted, unknown=export.UnknownOutput(score, 0.0))
+        told = _unknown_measured(recipe, chosen, parts, base, open_model(str(onnx_file)))
+        output = export.UnknownOutput(score, told["threshold"])
     write(fitted, unknown=output)
     test = evaluate.evaluate(open_model(str(onnx_file)), parts.test.path)
     accuracy = {key: test[key] for key in ("overall", "by_snr")}
@@ -590,38 +597,33 @@ def _beside_unit(model: Any, path: Path) -> dict[str, Any]:
     return {"speed_ratio": {"to": UNIT, "by_batch": ratio}}
 
 
-def _unknown_output(
-    recipe: Recipe, chosen: PublishSection, parts: Parts, base: Path, module: Any
-) -> tuple[Any, dict[str, Any]]:
-    """The score that the recipe publishes, with its threshold; and how good it is."""
+def _unknown_measured(
+    recipe: Recipe, chosen: PublishSection, parts: Parts, base: Path, model: Any
+) -> dict[str, Any]:
+    """The threshold of the score that the recipe publishes and ``model`` gives; how good it is."""
     from . import unknown
-    from .export import UnknownOutput
+    from .onnx_models import outputs_of_any
     from .training_data import Part
 
     asked = chosen.unknown
-    if asked is None:
-        return None, {}
-    score = unknown.fit(asked.score, module, parts.training, asked.from_db)
 
-    def all_of(path: Path) -> Part:
-        with DataSetFile(path) as file:
-            return Part(path, np.arange(len(file)))
+    def scores(part: Part) -> np.ndarray:
+        with DataSetFile(part.path) as file:
+            return outputs_of_any(model, file, part.chosen).unknown_score
 
-    of_known = unknown.scores_of(module, score, parts.validation)
-    threshold = float(np.quantile(of_known, 1 - asked.false_rejection))
     section = DataSection(generator=asked.generator, snr=recipe.data.snr)
-    others = all_of(data_file(base.parents[1] / "data", section, asked.frames, 1))
-    told = {
+    path = data_file(base.parents[1] / "data", section, asked.frames, 1)
+    with DataSetFile(path) as file:
+        others = Part(path, np.arange(len(file)))
+    threshold = float(np.quantile(scores(parts.validation), 1 - asked.false_rejection))
+    return {
         "score": asked.score,
         "threshold": threshold,
         "false_rejection_wanted": asked.false_rejection,
-        "false_rejection_on_test": float(
-            (unknown.scores_of(module, score, parts.test) > threshold).mean()
-        ),
-        **unknown.measure(module, score, parts.test, others, asked.from_db),
+        "false_rejection_on_test": float((scores(parts.test) > threshold).mean()),
+        **unknown.measure(scores, parts.test, others, asked.from_db),
         "data": asked.generator,
     }
-    return UnknownOutput(score, threshold), told
 
 
 def surroundings() -> dict[str, Any]:

@@ -540,8 +540,6 @@ def _check_report(recipe: Recipe) -> None:
             raise UserError(f"recipe key '{where}.member' is {chosen.member!r}, no member")
         if chosen.quantize not in ("", "int8"):
             raise UserError(f"recipe key '{where}.quantize' is {chosen.quantize!r}, not int8")
-        if chosen.quantize and chosen.unknown:
-            raise UserError(f"recipe key '{where}.unknown' does not go with 'quantize'")
     if recipe.publish and recipe.data.runs is None:
         raise UserError("recipe key 'publish' needs data.runs and data.test_runs to calibrate on")
 

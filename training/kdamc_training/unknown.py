@@ -19,7 +19,7 @@ Kinds, of which measurement chooses:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -209,11 +209,12 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
 
 
 def measure(
-    module: ClassifierModule, score: UnknownScore, known: Part, unknown: Part, from_db: int
+    scores: Callable[[Part], np.ndarray], known: Part, unknown: Part, from_db: int
 ) -> dict[str, Any]:
-    """AUROC at SNR labels from ``from_db`` on, of all unknown frames and by class."""
+    """AUROC of ``scores (n)`` of a part's frames at SNR labels from ``from_db`` on, of all unknown
+    frames and by class."""
     kept = [_from(part, from_db) for part in (known, unknown)]
-    of_known, of_unknown = (scores_of(module, score, part) for part in kept)
+    of_known, of_unknown = (scores(part) for part in kept)
     labels, names = kept[1].labels()[0], kept[1].class_names()
     return {
         "from_db": from_db,

@@ -458,11 +458,13 @@ def _left_out(experiment: Experiment) -> list[str]:
         for kind, told in records[0].get("left_out", {}).items():
             by_class = [f"{of} {value:.3f}" for of, value in told["auroc_by_class"].items()]
             frames = f"{told['known_frames']:,} and {told['unknown_frames']:,}"
-            rows.append([f"`{name}`", kind, f"{told['auroc']:.3f}", ", ".join(by_class), frames])
+            source = told.get("frames_of", "test file")
+            row = [f"`{name}`", kind, f"{told['auroc']:.3f}", ", ".join(by_class), frames, source]
+            rows.append(row)
     if not rows:
         return []
     low = next(iter(experiment.any_record["left_out"].values()))["from_db"]
-    header = ["member", "score", "AUROC", "by class", "known and left-out frames"]
+    header = ["member", "score", "AUROC", "by class", "known and left-out frames", "of"]
     about = (
         f"How often a frame of a class left out of training scores above one of a known class, at "
         f"SNR labels from {low} dB, first seed:"
