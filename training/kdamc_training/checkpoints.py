@@ -65,8 +65,11 @@ def bare_module(
     ).eval()
 
 
-def open_run(folder: Path) -> tuple[ClassifierModule, dict[str, Any]]:
-    """The trained module of a run's folder and its record; raises UserError if it has none."""
+def open_run(folder: Path, results: Path = RESULTS) -> tuple[ClassifierModule, dict[str, Any]]:
+    """The trained module of a run's folder and its record; raises UserError if it has none.
+
+    A folder that ``restore`` made has published weights, vouched for in ``results``.
+    """
     from .training import BEST_CHECKPOINT, LAST_CHECKPOINT
 
     record = read_record(folder / RECORD)
@@ -74,9 +77,10 @@ def open_run(folder: Path) -> tuple[ClassifierModule, dict[str, Any]]:
         keep = record["settings"]["train"]["keep"]
     except KeyError as error:
         raise UserError(f"{folder / RECORD}: says nothing of {error}") from error
-    return load_checkpoint(
-        folder / (BEST_CHECKPOINT if keep == "best" else LAST_CHECKPOINT)
-    ), record
+    checkpoint = folder / (BEST_CHECKPOINT if keep == "best" else LAST_CHECKPOINT)
+    if not checkpoint.is_file() and (folder / _RUN_FILE).is_file():
+        return load(folder / _RUN_FILE, results)[0], record
+    return load_checkpoint(checkpoint), record
 
 
 def open_trained(path: Path) -> tuple[ClassifierModule, Calibration | None]:
@@ -168,6 +172,26 @@ def load(path: Path, results: Path = RESULTS) -> tuple[ClassifierModule, Calibra
     module = bare_module(**settings)
     module.network.load_state_dict(load_file(path))
     return module.eval(), calibration
+
+
+def restore(published: Path, folder: Path, checkpoints: Path = CHECKPOINTS) -> bool:
+    """Put published weights and their record into the ``folder`` of a run, to learn from.
+
+    ``published`` is the record below ``training/results``. Returns whether the folder holds a run
+    now: not if the weights are not kept. Raises UserError if they are not those of the record.
+    """
+    if (folder / RECORD).is_file():
+        return True
+    record = read_record(published)
+    file = checkpoints / (record.get("weights", {}).get("file") or "none")
+    if not file.is_file():
+        return False
+    load(file, published.parents[3])
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / _RUN_FILE) as temporary:
+        shutil.copyfile(file, temporary)
+    write_record(folder / RECORD, record)
+    return True
 
 
 def readme(results: Path = RESULTS) -> str:

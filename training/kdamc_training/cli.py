@@ -199,6 +199,11 @@ def _parser() -> argparse.ArgumentParser:
         "--only", type=_names, default=(), metavar="A,B", help="only these members and teachers"
     )
     run.add_argument(
+        "--missing",
+        action="store_true",
+        help="only what has no published record; published weights of teachers are taken",
+    )
+    run.add_argument(
         "--data", type=Path, metavar="FILE.h5", help="train on a data set file, as imported"
     )
     run.add_argument("--split", metavar="NAME", help=f"how to part it (default {_SPLIT})")
@@ -614,6 +619,7 @@ def _run(options: argparse.Namespace) -> None:
         jobs=options.jobs,
         only=options.only,
         publish=options.publish,
+        missing=options.missing,
     )
     for record in records:
         test = record["test"]

@@ -70,19 +70,23 @@ def run(
     jobs: int = 1,
     only: Sequence[str] = (),
     publish: bool = False,
+    missing: bool = False,
 ) -> list[dict[str, Any]]:
     """Do everything ``recipe`` says; returns the records, one a member and seed.
 
     ``command`` is how the run was asked for, kept in models and records. ``only`` limits the run to
-    some members and to the teachers that they need. With ``publish`` the records go to
-    ``training/results/``, and the member that the recipe publishes to ``models/`` with its card.
+    some members and to the teachers that they need; with ``missing`` those are left out whose
+    record is published, and a teacher among them is trained again only where its published weights
+    are not at hand. With ``publish`` the records go to ``training/results/``, and the members that
+    the recipe publishes to ``models/`` with their cards.
     Raises UserError before anything is done for what a recipe asks for and cannot be had, and if a
     run or a published record with other settings would be in the way.
     """
     from .export import git_revision
     from .preflight import check
 
-    wanted = _with_teachers(recipe, only or list(recipe.members))
+    asked = list(only or recipe.members)
+    wanted = _with_teachers(recipe, asked)
     revision = git_revision()  # now: by the end of a long run the checkout may have moved on
     folder = work / f"{recipe.name}-{recipe.budget}"
     runs = [
@@ -91,19 +95,22 @@ def run(
     check(recipe, wanted)
     for member, seed in runs:
         _refuse_others(recipe, member, seed, member_folder(folder, member, seed), publish)
+    published = {run for run in runs if missing and _is_published(recipe, *run)}
+    todo = _lacking(recipe, runs, published, folder) if missing else runs
     parts = prepare_data(recipe.data, work / "data", jobs)
     records = []
-    for member, seed in runs:
+    for member, seed in todo:
         own = member_folder(folder, member, seed)
         own.mkdir(parents=True, exist_ok=True)
         with alone_in(own, wait=False):
             _refuse_others(recipe, member, seed, own, publish)  # of a run that ended meanwhile
             record = _run_member(recipe, member, seed, parts, work, folder, command, revision)
         records.append(record)
-        if publish:
+        if publish and (member, seed) not in published:
             write_record(results_path(recipe, member, seed), record)
+    new = {member for member, seed in todo if (member, seed) not in published}
     for chosen in recipe.publish:
-        if chosen.member in wanted:
+        if chosen.member in asked and chosen.member in new:
             _ship(recipe, chosen, parts, folder, command, revision, publish)
     return records
 
@@ -116,6 +123,33 @@ def results_path(recipe: Recipe, member: str, seed: int) -> Path:
 def member_folder(folder: Path, member: str, seed: int) -> Path:
     """The folder of one training within its recipe's ``folder``."""
     return folder / f"{member}-s{seed}"
+
+
+def _is_published(recipe: Recipe, member: str, seed: int) -> bool:
+    """Whether the record of such a run, with these settings, is published."""
+    path = results_path(recipe, member, seed)
+    return path.is_file() and read_record(path)["settings"] == settings_of(recipe, member, seed)
+
+
+def _lacking(
+    recipe: Recipe, runs: Sequence[tuple[str, int]], published: set[tuple[str, int]], folder: Path
+) -> list[tuple[str, int]]:
+    """Of ``runs`` those that are not ``published`` and the teachers that must be trained for them:
+    published weights of a teacher are put into its folder instead, where they are at hand."""
+    from . import checkpoints
+
+    needed = {run for run in runs if run not in published}
+    waiting = list(needed)
+    while waiting:
+        member, _ = waiting.pop()
+        for name in recipe.members[member].teachers():
+            teacher = (name, recipe.seeds_of(name)[0])
+            place = results_path(recipe, *teacher), member_folder(folder, *teacher)
+            if teacher in needed or (teacher in published and checkpoints.restore(*place)):
+                continue
+            needed.add(teacher)
+            waiting.append(teacher)
+    return [run for run in runs if run in needed]
 
 
 def _with_teachers(recipe: Recipe, names: Sequence[str]) -> set[str]:
@@ -218,7 +252,7 @@ def _run_member(
     revision: str,
 ) -> dict[str, Any]:
     """Train and measure one member with one seed, or read the record of having done so."""
-    from . import bound, calibration, reuse, training
+    from . import bound, calibration, checkpoints, reuse, training
     from .complexity import keras_parameters, macs, parameters
     from .evaluate import describe_data, measure
     from .export import load_checkpoint
@@ -239,9 +273,7 @@ def _run_member(
         homes = {
             name: member_folder(base, name, recipe.seeds_of(name)[0]) for name in own.teachers()
         }
-        networks = [
-            load_checkpoint(_checkpoint(recipe, name, home)).network for name, home in homes.items()
-        ]
+        networks = [checkpoints.open_run(home, RESULTS)[0].network for home in homes.values()]
         teacher, together = networks[0], ""
         if len(networks) > 1 or own.teacher_rotations > 1:
             teacher = Ensemble(networks, own.teacher_rotations)

@@ -174,3 +174,40 @@ def test_the_projects_weights_are_those_of_its_records():
     assert listed == set(checkpoints.CHECKPOINTS.rglob("*.safetensors"))
     if listed:
         assert (checkpoints.CHECKPOINTS / "README.md").read_text() == checkpoints.readme()
+
+
+def test_only_what_has_no_record_is_run_and_published_teachers_are_taken(tmp_path, monkeypatch):
+    results, weights = tmp_path / "results", tmp_path / "weights"
+    monkeypatch.setattr(pipeline, "RESULTS", results)
+    monkeypatch.setattr(checkpoints.restore, "__defaults__", (weights,))
+    name = "clst/rml2016.10a-3pct"
+
+    def run(seeds, work, missing):
+        chosen = recipe.load(recipe.find(name), "smoke", [f"seeds={seeds}", "data.snr=[0, 0]"])
+        only = ["cnn_distilled"]
+        records = pipeline.run(chosen, "a test", work=work, only=only, missing=missing)
+        return [(record["member"], record["seed"]) for record in records], records[-1]
+
+    trained, record = run([0], tmp_path / "first", False)
+    assert trained == [("teacher", 0), ("cnn_distilled", 0)]
+    for member, _ in trained:
+        folder = tmp_path / "first" / f"{name}-smoke" / f"{member}-s0"
+        checkpoints.publish(folder, results, weights)
+
+    trained, student = run([0, 1], tmp_path / "second", True)
+    assert trained == [("cnn_distilled", 1)]
+    assert student["teacher"] == record["teacher"]
+    taken = tmp_path / "second" / f"{name}-smoke" / "teacher-s0"
+    assert not list(taken.glob("*.ckpt"))
+    taught, first = (
+        checkpoints.open_run(at, results)[0] for at in (taken, folder.parent / "teacher-s0")
+    )
+    for key, value in first.network.state_dict().items():
+        torch.testing.assert_close(taught.network.state_dict()[key], value, rtol=0, atol=0)
+
+    # Without the weights the teacher is trained again; nothing is left to do for what is known.
+    for file in weights.rglob("*.safetensors"):
+        file.unlink()
+    assert run([0, 1], tmp_path / "third", True)[0] == [("teacher", 0), ("cnn_distilled", 1)]
+    with pytest.raises(IndexError):
+        run([0], tmp_path / "fourth", True)

@@ -126,25 +126,7 @@ def _read_experiment(folder: Path, results: Path) -> Experiment:
                 f"{folder}: {member} was trained with other settings than {name} has now; run it "
                 "again or undo the change"
             )
-        for record in records:
-            _check_teacher(folder, record, members)
     return Experiment(recipe, budget, members)
-
-
-def _check_teacher(
-    folder: Path, record: dict[str, Any], members: dict[str, list[dict[str, Any]]]
-) -> None:
-    """Refuse a student of another run of its teacher than the one whose record is here."""
-    told = record.get("teacher")
-    of = [] if told is None else members.get(told["member"], [])
-    for teacher in of:
-        overall = teacher["test"]["overall"]
-        if teacher["seed"] == told["seed"] and overall != told["overall"]:
-            raise UserError(
-                f"{folder}: {record['member']}, seed {record['seed']}, was taught by a "
-                f"{told['member']} of {told['overall']:.4f}, and the record of that one has "
-                f"{overall:.4f}: they are not of one run"
-            )
 
 
 def check_keys(path: Path, values: dict[str, Any], needed: tuple[str, ...]) -> None:

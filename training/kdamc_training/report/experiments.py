@@ -48,7 +48,8 @@ one whose weights were the best on validation frames and are used.
 Gains are differences of overall accuracy in percentage points, paired by seed, with the 95 %
 interval of Student's t. "gain" and "loss" stand where the interval leaves 0 out, "undecided"
 elsewhere. The interval covers what the student's seed changes, not the teacher's (one teacher
-serves all) nor the choice of test frames, and is not corrected for the number of pairs."""
+serves all, or two runs of one where that is said) nor the choice of test frames, and is not
+corrected for the number of pairs."""
 
 _IN_SHORT = """\
 The gains of taught students over untaught ones in the parts below: of the papers' methods as they
@@ -120,6 +121,7 @@ def _part(
     absent = [name for name in recipe.members if name not in experiment.members]
     if absent:
         lines += [f"No records yet of {', '.join(f'`{name}`' for name in absent)}.", ""]
+    lines += _other_runs(experiment)
     lines += _gains(experiment)
     lines += _scatter(experiment, others)
     lines += _lines_by_snr(experiment, pictures)
@@ -242,6 +244,35 @@ def beside(paper: Published, recipe: str, member: str) -> str:
     return NOTHING
 
 
+def _other_runs(experiment: Experiment) -> list[str]:
+    """Which students learnt from another run of their teacher than the one in the table: on another
+    machine the same training gives other weights."""
+    shown = {
+        (name, record["seed"]): record["test"]["overall"]
+        for name, records in experiment.members.items()
+        for record in records
+    }
+    lines = []
+    for name, records in experiment.members.items():
+        seeds: dict[tuple[str, float], list[str]] = {}
+        for record in records:
+            told = record["teacher"]
+            if told and shown.get((told["member"], told["seed"])) not in (None, told["overall"]):
+                of = seeds.setdefault((told["member"], told["overall"]), [])
+                of.append(str(record["seed"]))
+        lines += [
+            f"- `{name}`, seed{'s' * (len(of) > 1)} {', '.join(of)}: a `{teacher}` of "
+            f"{percent(overall)} %"
+            for (teacher, overall), of in seeds.items()
+        ]
+    if not lines:
+        return []
+    about = (
+        "Taught by another run of their teacher, with the same settings and seed, than that above:"
+    )
+    return [about, "", *lines, ""]
+
+
 def _scatter(experiment: Experiment, others: list[Experiment]) -> list[str]:
     """Under members of one seed each: how much networks of the system differ from seed to seed."""
     if len(experiment.members) < 2 or any(len(of) > 1 for of in experiment.members.values()):
@@ -289,11 +320,11 @@ def _gain(experiment: Experiment, first: str, second: str) -> list[str] | None:
     interval = "one seed, no interval"
     if half is not None:
         interval = f"{points - 100 * half:+.2f} to {points + 100 * half:+.2f}"
-    teacher = taught[0]["teacher"]
     ahead = NOTHING
-    if teacher and not other[0]["teacher"]:
+    if taught[0]["teacher"] and not other[0]["teacher"]:
+        teacher = np.mean([record["teacher"]["overall"] for record in taught])
         mean = np.mean([record["test"]["overall"] for record in other])
-        ahead = f"{100 * (teacher['overall'] - mean):+.2f}"
+        ahead = f"{100 * (teacher - mean):+.2f}"
     seeds = ", ".join(map(str, found.seeds))
     return [
         f"`{first}` over `{second}`", seeds, f"{points:+.2f}", interval, found.verdict, ahead,
