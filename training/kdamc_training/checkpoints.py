@@ -154,15 +154,12 @@ def load(path: Path, results: Path = RESULTS) -> tuple[ClassifierModule, Calibra
 
     Raises UserError if the file is none, and if its hash is not the one in the published record.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})[_KEY])
+        about = _about(path)
         vouched = _record_path(about, results)
         settings = {key: about[key] for key in _OF_MODULE}
         calibration = Calibration(**about["calibration"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: no weights of this package: {error}") from error
     expected = read_record(vouched).get("weights", {}).get("sha256")
     if expected is None:
@@ -227,6 +224,25 @@ def readme(results: Path = RESULTS) -> str:
             "",
         ]
     )
+
+
+def record_of(path: Path, results: Path = RESULTS) -> dict[str, Any]:
+    """The published record that vouches for the published weights ``path``."""
+    return read_record(_record_path(_about(path), results))
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """What a published file says of itself; raises UserError if it is none."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})[_KEY])
+        if missing := [key for key in _OF_RECORD if key not in about]:
+            raise KeyError(missing[0])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: no weights of this package: {error}") from error
+    return about
 
 
 def _record_path(about: dict[str, Any], results: Path) -> Path:

@@ -370,7 +370,11 @@ def _parser() -> argparse.ArgumentParser:
         "robustness", help="accuracy under offsets, at other rates and on other sets"
     )
     robustness.add_argument(
-        "targets", metavar="RUN", type=Path, nargs="+", help="folder of a run, or an ONNX file"
+        "targets",
+        metavar="RUN",
+        type=Path,
+        nargs="+",
+        help="folder of a run, published weights, or an ONNX file",
     )
     robustness.add_argument("--json", type=Path, metavar="FILE")
     robustness.add_argument(

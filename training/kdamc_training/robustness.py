@@ -304,8 +304,9 @@ def make_long_frames(
 
 
 def open_subject(path: Path) -> Subject:
-    """The network of a run's folder or of an ONNX file; raises UserError if it is neither."""
-    if path.is_dir():
+    """The network of a run's folder, of published weights or of an ONNX file; raises UserError if
+    it is none of these."""
+    if _has_record(path):
         return _of_run(path)
     from .onnx_models import open_model
 
@@ -319,12 +320,21 @@ def open_subject(path: Path) -> Subject:
     )
 
 
-def _of_run(folder: Path) -> Subject:
+def _has_record(target: Path) -> bool:
+    from .checkpoints import SUFFIX
+
+    return target.is_dir() or target.suffix == SUFFIX
+
+
+def _of_run(path: Path) -> Subject:
     import torch
 
-    from .checkpoints import open_run
+    from . import checkpoints
 
-    module, about = open_run(folder)
+    if path.is_dir():
+        module, about = checkpoints.open_run(path)
+    else:
+        module, about = checkpoints.load(path)[0], checkpoints.record_of(path)
     said = {key: about[key] for key in ("recipe", "budget", "member", "seed", "train_frames")}
 
     def run(frames: np.ndarray) -> np.ndarray:
@@ -354,7 +364,7 @@ def record(
     jobs: int = 1,
     tell: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> dict[str, Any]:
-    """The record of ``targets``: run folders and ONNX files.
+    """The record of ``targets``: run folders, published weights and ONNX files.
 
     A run is measured on the test part of its recipe, which is generated under ``work`` if it is
     not there; ``data_path`` takes its place, and ONNX files need it. ``sets`` are data set files or
@@ -406,9 +416,12 @@ def _test_part(
     """The file to measure a target on, and which of its frames (None: all)."""
     if data_path is not None:
         return data_path, None
-    if not target.is_dir():
+    if not _has_record(target):
         raise UserError(f"{target}: an ONNX file needs --data")
-    data = data_section(read_record(target / RECORD)["settings"]["data"])
+    from .checkpoints import record_of
+
+    about = read_record(target / RECORD) if target.is_dir() else record_of(target)
+    data = data_section(about["settings"]["data"])
     if data.file:
         part = prepare_data(data, work / "data", jobs).test
         return part.path, part.chosen

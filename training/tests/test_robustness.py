@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import yaml
-from kdamc_training import pipeline, recipe, robustness
+from kdamc_training import checkpoints, pipeline, recipe, robustness
 from kdamc_training.cli import main
 from kdamc_training.datasets import registry as generators
 from kdamc_training.datasets.dataset_file import DataSetFile, DataSetInfo, DataSetWriter
@@ -216,3 +216,14 @@ def test_runs_are_measured_on_their_recipes_test_part(tmp_path, capsys):
     assert main([*alone, "--data", str(test_file), "--json", str(out)]) == 0
     (row,) = json.loads(out.read_text())["rows"]
     assert row["network"] == "plain_conv" and row["sweeps"] == {} and row["test"]["overall"] > 0.5
+
+
+def test_published_weights_are_measured_as_the_run_that_they_are_of():
+    name = "clst/rml2016.10a-3pct/reduced/cnn_distilled-s0"
+    file = checkpoints.CHECKPOINTS / f"{name}{checkpoints.SUFFIX}"
+    subject = robustness.open_subject(file)
+    assert subject.name == "clst/rml2016.10a-3pct reduced cnn_distilled seed 0"
+    known = json.loads((pipeline.RESULTS / f"{name}.json").read_text())
+    assert subject.about["train_frames"] == known["train_frames"]
+    assert list(subject.classes) == known["test"]["classes"]
+    assert subject.logits([np.ones((3, 2, 128), np.float32)]).shape == (3, 11)
