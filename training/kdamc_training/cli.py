@@ -418,6 +418,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LOW:HIGH:STEP",
         help="in dB, whole numbers (%(default)s); a negative LOW needs the form --es-n0=…",
     )
+    bound.add_argument(
+        "--beside",
+        type=Path,
+        metavar="LIVE.h5",
+        help="a file of the set live: as many symbols at the same Es/N0 as each frame has, beside "
+        "what the model makes of it",
+    )
+    bound.add_argument("--model", default="", metavar="M.onnx", help="for --beside")
     bound.add_argument("--json", type=Path, metavar="FILE")
     bound.set_defaults(do=_bound)
     return parser
@@ -861,6 +869,12 @@ def _bound(options: argparse.Namespace) -> None:
     from . import bound
     from .records import write_record
 
+    if bool(options.beside) != bool(options.model):
+        raise UserError("--beside and --model go together")
+    if options.beside:
+        _beside_bound(options)
+        return
+
     def tell(label: int, accuracy: float, own: float) -> None:
         print(f"{label:>4} dB  {100 * accuracy:6.2f} %, by its own {100 * own:6.2f} %", flush=True)
 
@@ -876,6 +890,27 @@ def _bound(options: argparse.Namespace) -> None:
         f"overall {100 * found['overall']:.2f} % of {found['frames']} frames, by its own "
         f"{100 * found['mean_maximum_posterior']:.2f} %; calibration error {found['ece']:.4f}"
     )
+    if options.json:
+        write_record(options.json, found)
+
+
+def _beside_bound(options: argparse.Namespace) -> None:
+    from . import beside_bound
+    from .records import write_record
+
+    found = beside_bound.record(
+        options.command_line,
+        options.beside,
+        options.model,
+        frames=options.frames,
+        seed=options.seed,
+        tell=lambda line: print(line, flush=True),
+    )
+    for where, part in {**found["by_snr"], "all": found["overall"]}.items():
+        print(
+            f"{where:>9} dB  exact {100 * part['exact']:6.2f} %, model among the same classes "
+            f"{100 * part['model_among']:6.2f} %, among all {100 * part['model']:6.2f} %"
+        )
     if options.json:
         write_record(options.json, found)
 

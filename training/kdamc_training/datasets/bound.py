@@ -52,8 +52,9 @@ class Alphabet:
 
 @cache
 def alphabet(class_name: str) -> Alphabet:
-    """The alphabet of one of ``CLASSES``; raises KeyError for another name."""
-    points = constellations.points(_TABLES[class_name]).astype(np.complex128)
+    """The alphabet of one of ``CLASSES``, or of a constellation by its own name; raises KeyError
+    for another name."""
+    points = constellations.points(_TABLES.get(class_name, class_name)).astype(np.complex128)
     real, imaginary = _levels(points.real), _levels(points.imag)
     separable = len(real) * len(imaginary) == len(points)
     if separable:

@@ -29,6 +29,13 @@ counted, paired by frame, ± its standard error; the expected gap is what the ex
 called classes say that it is in the mean over what was sent. The divergence is that of a network's
 posterior from the exact one (Kullback-Leibler, nats). Of several seeds all are means."""
 
+_BESIDE = """\
+A model for real signals beside that limit: for each frame of a linear modulation the exact
+classifier gets as many symbols at the same Es/N0, and knows Es/N0 and that the class is one of
+{classes}. Nothing else of what frames suffer (fading, clock errors, bursts, offsets, neighbours) is
+in its way, so that the gap is not the model's alone. Accuracies in percent, ± a standard error;
+"among the same" takes the model's best of these classes, "among all" of the {known} it knows."""
+
 _EXCESS = 2.0
 """Standard errors by which no network may be better."""
 
@@ -41,12 +48,67 @@ def section(results: Path, pictures: Pictures) -> list[str]:
         return []
     lines = [*_INTRODUCTION.splitlines(), ""]
     for name, record in records.items():
-        lines += _classifier(name, record)
+        if "by_oversampling" not in record:
+            lines += _classifier(name, record)
     if beside:
         lines += [*_GAP.splitlines(), ""]
     for experiment in beside:
         lines += _gaps(experiment, pictures)
+    for name, record in records.items():
+        if "by_oversampling" in record:
+            lines += _model_beside(name, record, pictures)
     return lines
+
+
+def _model_beside(name: str, record: dict[str, Any], pictures: Pictures) -> list[str]:
+    """What ``kdamc-train bound --beside`` recorded, by true SNR and by oversampling."""
+    classes = ", ".join(record["classes"])
+    known = record["classes_known"]
+    lines = [*_BESIDE.format(classes=classes, known=known).splitlines(), ""]
+    test = record["data"]
+    lines += [
+        f"`{record['model']['file']}` on {record['overall']['frames']:,} frames of "
+        f"{test['generator']}, seed {test['seed']}, speech `{test['speech']}`; the exact "
+        f"classifier on what stands for {record['frames']} of each class at each SNR label.",
+        "",
+    ]
+    for by, title in (("by_snr", "true SNR (dB)"), ("by_oversampling", "oversampling")):
+        header = [title, "frames", "exact", "by its posteriors", "among the same", "among all"]
+        rows = [
+            _beside_row(where, at)
+            for where, at in [
+                *record[by].items(),
+                *([("all", record["overall"])] * (by == "by_snr")),
+            ]
+        ]
+        lines += table(header, rows)
+    middles = [np.mean([float(edge) for edge in where.split(" to ")]) for where in record["by_snr"]]
+    kinds = {"exact": "exact", "model_among": f"{name}, same classes", "model": f"{name}, all"}
+    content = {
+        "title": f"{name} beside the exact classifier, by true SNR",
+        "lines": [
+            {
+                "name": title,
+                "snr": middles,
+                "mean": [at[kind] for at in record["by_snr"].values()],
+                "std": None,
+            }
+            for kind, title in kinds.items()
+        ],
+    }
+    about = f"{name} beside the exact classifier"
+    return [*lines, pictures.add(f"bound-beside-{name}", about, plots.accuracy_by_snr, content), ""]
+
+
+def _beside_row(where: str, at: dict[str, Any]) -> list[str]:
+    return [
+        where,
+        f"{at['frames']:,}",
+        f"{percent(at['exact'])} ± {percent(at['exact_standard_error'])}",
+        percent(at["exact_own"]),
+        f"{percent(at['model_among'])} ± {percent(at['model_standard_error'])}",
+        percent(at["model"]),
+    ]
 
 
 def _classifier(name: str, record: dict[str, Any]) -> list[str]:
