@@ -3,15 +3,16 @@
 """A model for real signals beside the exact classifier of as many symbols.
 
 Of a frame of the set ``live`` with a linear modulation the exact classifier (``bound``) is given
-what an ideal receiver would have made of as much signal: as many matched-filter symbols as the
-frame is long, at the Es/N0 that its true SNR means, one unknown phase, and nothing else of what the
-frame suffers: no fading, clock error, burst or neighbour, no offset of carrier or timing. It knows
-Es/N0 and that the class is one of ``CLASSES``. No receiver can be right more often on such frames,
-so its accuracy is a limit, and not one that anything must reach.
+what an ideal receiver would have made of as much signal: as many matched-filter symbols as are in
+the frame, at the Es/N0 that its true SNR means, one unknown phase, and nothing else of what the
+frame suffers: no fading, clock error or neighbour, no offset of carrier or timing. It knows Es/N0,
+where a burst begins and ends, and that the class is one of ``CLASSES``. No receiver can be right
+more often on such frames, so its accuracy is a limit, and not one that anything must reach.
 
-Es/N0 is the SNR over the sampled band times the samples a symbol, and symbols are the frame's
-samples over them. Symbols and noise are drawn anew for each frame: exact classifier and model are
-compared by their accuracies, not frame by frame.
+The set's SNR is that of the signal while it is on over the noise behind the receiver's filter, so
+Es/N0 is the SNR times the samples a symbol times the share of the sampled band that the filter lets
+pass. Symbols and noise are drawn anew for each frame: exact classifier and model are compared by
+their accuracies, not frame by frame.
 
 The record (``training/results/bound/``) holds, besides ``command``, ``hardware``, ``versions`` and
 ``git_rev``: ``model``, ``data``, ``classes``, how many ``classes_known`` the model has, how many
@@ -39,6 +40,7 @@ from gnuradio.kdamc.data_file import describe_data
 from .bound import log_posteriors
 from .datasets.bound import receive
 from .datasets.dataset_file import DataSetFile
+from .datasets.live_channel import noise_band
 from .errors import UserError
 from .evaluate import OVERSAMPLING_EDGES
 
@@ -49,10 +51,10 @@ SNR_EDGES = (-10, -5, 0, 5, 10, 15, 20, 25, 31)
 """Of the ranges that are told apart, dB; the upper limit does not belong to a range."""
 
 MOST_ES_N0_DB = 20.0
-"""Above it the exact classifier of 64 symbols makes no error in 12,000 frames (``bound``), and its
-grid grows with Es/N0."""
+"""From 16 dB on the exact classifier of 64 symbols makes no error in 12,000 frames (``bound``), and
+its grid grows with Es/N0."""
 
-_DRAWS = ("snr_db", "samples_per_symbol", "oversampling")
+_DRAWS = ("snr_db", "samples_per_symbol", "oversampling", "burst_share", "filter_cutoff")
 
 
 def record(
@@ -143,9 +145,11 @@ def _exact(
     tell: Callable[[str], None],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whether the exact classifier is right on what stands for each frame, and how sure it is."""
-    rate, snr = draws["samples_per_symbol"][chosen], draws["snr_db"][chosen]
-    symbols = np.maximum(1, np.rint(length / rate)).astype(int)
-    es_n0 = np.minimum(snr + 10.0 * np.log10(rate), MOST_ES_N0_DB)
+    drawn = {name: values[chosen] for name, values in draws.items()}
+    rate = drawn["samples_per_symbol"]
+    symbols = np.maximum(1, np.rint(length * drawn["burst_share"] / rate)).astype(int)
+    passed = noise_band(drawn["filter_cutoff"])
+    es_n0 = np.minimum(drawn["snr_db"] + 10.0 * np.log10(rate * passed), MOST_ES_N0_DB)
     right, own = np.empty(len(labels), bool), np.empty(len(labels))
     for at, label in enumerate(labels):
         rng = np.random.default_rng([seed, int(chosen[at])])

@@ -9,19 +9,22 @@ import pytest
 from kdamc_training import beside_bound, pipeline, report
 from kdamc_training.beside_bound import CLASSES
 from kdamc_training.cli import main
+from kdamc_training.datasets import live_channel
 from kdamc_training.datasets.generate import generate
 from kdamc_training.errors import UserError
 
 LIVE = str(pipeline.MODELS / "live.onnx")
 
 
-def exact(snr_db, samples_per_symbol, frames=30):
+def exact(snr_db, samples_per_symbol, frames=30, burst_share=1.0):
     """Accuracy and own estimate where all frames of 1,024 samples have this SNR and rate."""
     count = frames * len(CLASSES)
     labels = np.repeat(np.arange(len(CLASSES)), frames)
     draws = {
         "snr_db": np.full(count, snr_db),
         "samples_per_symbol": np.full(count, samples_per_symbol),
+        "burst_share": np.full(count, burst_share),
+        "filter_cutoff": np.full(count, np.nan),
     }
     right, own = beside_bound._exact(
         labels, draws, np.arange(count), 1024, np.arange(len(CLASSES)), 0, lambda line: None
@@ -38,6 +41,16 @@ def test_es_n0_is_the_snr_times_the_samples_a_symbol():
     assert 0.35 < own < 0.75
     # The same SNR with fewer, longer symbols: Es/N0 rises, and what is told apart with it.
     assert exact(-12.04, 4.0, 50)[1] < own
+    # Of a short burst fewer symbols are there.
+    assert exact(-12.04, 16.0, 50, burst_share=0.25)[1] < own
+
+
+def test_a_filters_share_of_white_noise():
+    cutoff = np.array([np.nan, 0.2, 0.35, 0.495])
+    channels = [live_channel.Channel(0.0, 4.0, filter_cutoff=each) for each in cutoff]
+    responses = [live_channel._filter(channel, 4096) for channel in channels]
+    passed = [1.0 if each is None else np.mean(each**2) for each in responses]
+    np.testing.assert_allclose(live_channel.noise_band(cutoff), passed, atol=0.005)
 
 
 def test_nothing_is_known_far_below_the_noise():

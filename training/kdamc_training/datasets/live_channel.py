@@ -16,6 +16,9 @@ import numpy as np
 
 from .resampling import margin, resample
 
+_SLOPE = 0.03
+"""Width of the receiver filter's edge, cycles a sample."""
+
 MARGIN = 64
 """Samples made before and after the frame, for filters to start and end in."""
 
@@ -216,11 +219,18 @@ def _filter(c: Channel, length: int) -> np.ndarray | None:
     A sideband receiver's audio, made analytic and turned to the middle, is noise and signal within
     a steep band of 0.44 of the rate: the real part at a quarter of the rate loses nothing of it.
     """
-    cutoff, slope, floor = (0.22, 0.01, 1e-3) if c.ssb_audio else (c.filter_cutoff, 0.03, 3e-3)
+    cutoff, slope, floor = (0.22, 0.01, 1e-3) if c.ssb_audio else (c.filter_cutoff, _SLOPE, 3e-3)
     if np.isnan(cutoff):
         return None
     beyond = (np.abs(np.fft.fftfreq(length)) - cutoff) / slope
     return floor + (1 - floor) * (0.5 + 0.5 * np.cos(np.pi * np.clip(beyond, 0.0, 1.0)))
+
+
+def noise_band(cutoff: np.ndarray) -> np.ndarray:
+    """Which share of white noise's power the receiver filter lets pass, for each ``cutoff (n)``
+    (cycles a sample; NaN: no filter). Not for single-sideband receivers."""
+    # A raised cosine's square has three eighths of the slope's width.
+    return np.where(np.isnan(cutoff), 1.0, np.minimum(2.0 * cutoff + 0.75 * _SLOPE, 1.0))
 
 
 def _white(rng: np.random.Generator, length: int) -> np.ndarray:
