@@ -6,7 +6,8 @@ Of a frame of the set ``live`` with a linear modulation the exact classifier (``
 what an ideal receiver would have made of as much signal: as many matched-filter symbols as are in
 the frame, at the Es/N0 that its true SNR means, one unknown phase, and nothing else of what the
 frame suffers: no fading, clock error or neighbour, no offset of carrier or timing. It knows Es/N0,
-where a burst begins and ends, and that the class is one of ``CLASSES``. No receiver can be right
+where a burst begins and ends, and that the class is one of ``CLASSES``. Up to small differences of
+energy (a frame's own from the alphabet's, parts of symbols at its ends) no receiver can be right
 more often on such frames, so its accuracy is a limit, and not one that anything must reach.
 
 The set's SNR is that of the signal while it is on over the noise behind the receiver's filter, so
@@ -47,8 +48,8 @@ from .evaluate import OVERSAMPLING_EDGES
 CLASSES = ("4ASK", "BPSK", "QPSK", "8PSK", "16QAM", "64QAM")
 """Classes of the set with one fixed alphabet without memory."""
 
-SNR_EDGES = (-10, -5, 0, 5, 10, 15, 20, 25, 31)
-"""Of the ranges that are told apart, dB; the upper limit does not belong to a range."""
+SNR_EDGES = (-10, -5, 0, 5, 10, 15, 20, 25, 30)
+"""Of the ranges that are told apart, dB."""
 
 MOST_ES_N0_DB = 20.0
 """From 16 dB on the exact classifier of 64 symbols makes no error in 12,000 frames (``bound``), and
@@ -75,8 +76,9 @@ def record(
     from .onnx_models import open_model, outputs_for
     from .pipeline import surroundings
 
-    if frames < 1:
-        raise UserError(f"frames is {frames}; it must be at least 1")
+    for label, value, least in (("frames", frames, 1), ("seed", seed, 0)):
+        if value < least:
+            raise UserError(f"{label} is {value}; it must be at least {least}")
     revision = git_revision()
     model = open_model(model_name)
     with DataSetFile(data_path) as data:
@@ -95,7 +97,8 @@ def record(
         length, described = data.frame_length, describe_data(data)
     among = numbers[logits[:, numbers].argmax(axis=1)] == labels
     of_all = logits.argmax(axis=1) == labels
-    few = _first_of_each(labels * 1000 + cells, frames)
+    cells = labels * 1000 + cells
+    few = _first_of_each(cells, frames)
     right, own = _exact(labels[few], draws, few, length, numbers, seed, tell)
 
     def part(inside: np.ndarray) -> dict[str, Any]:
@@ -113,7 +116,8 @@ def record(
     def ranges(values: np.ndarray, edges: tuple[float, ...]) -> dict[str, Any]:
         found = {}
         for low, high in itertools.pairwise(edges):
-            inside = (values >= low) & (values < high)
+            # The highest is drawn in float32, which may round it up.
+            inside = (values >= low) & ((values < high) | (high == edges[-1]))
             if inside[few].any():
                 found[f"{low:g} to {high:g}"] = part(inside)
         return found
@@ -124,12 +128,12 @@ def record(
         "data": described,
         "classes": list(CLASSES),
         "classes_known": len(model.classes),
-        "frames": frames,
+        "frames": int(np.unique(cells[few], return_counts=True)[1].max()),
         "seed": seed,
         "most_es_n0_db": MOST_ES_N0_DB,
         "overall": part(np.ones(len(labels), bool)),
         "by_snr": ranges(draws["snr_db"], SNR_EDGES),
-        "by_oversampling": ranges(draws["oversampling"], (*OVERSAMPLING_EDGES[:-1], 12.01)),
+        "by_oversampling": ranges(draws["oversampling"], OVERSAMPLING_EDGES),
         **surroundings(),
         "git_rev": revision,
     }

@@ -28,7 +28,7 @@ from .calibration import Calibration, read_calibration
 from .compression.qat import finished
 from .errors import UserError
 from .export import load_checkpoint
-from .files import replacing
+from .files import alone_in, replacing
 from .lightning_module import ClassifierModule
 from .pipeline import RECORD, RESULTS
 from .records import read_record, write_record
@@ -154,8 +154,8 @@ def load(path: Path, results: Path = RESULTS) -> tuple[ClassifierModule, Calibra
 
     Raises UserError if the file is none, and if its hash is not the one in the published record.
     """
+    about = _about(path)
     try:
-        about = _about(path)
         vouched = _record_path(about, results)
         settings = {key: about[key] for key in _OF_MODULE}
         calibration = Calibration(**about["calibration"])
@@ -172,22 +172,26 @@ def load(path: Path, results: Path = RESULTS) -> tuple[ClassifierModule, Calibra
 
 
 def restore(published: Path, folder: Path, checkpoints: Path = CHECKPOINTS) -> bool:
-    """Put published weights and their record into the ``folder`` of a run, to learn from.
+    """Put published weights, their record and calibration into the ``folder`` of a run, to learn
+    from; what a run has left there is not touched.
 
-    ``published`` is the record below ``training/results``. Returns whether the folder holds a run
-    now: not if the weights are not kept. Raises UserError if they are not those of the record.
+    ``published`` is the record below ``training/results``. Returns whether the folder holds a
+    finished run now: not if the weights are not kept or a training was begun there. Raises
+    UserError if they are not those of the record, or if another process uses the folder.
     """
     if (folder / RECORD).is_file():
         return True
     record = read_record(published)
     file = checkpoints / (record.get("weights", {}).get("file") or "none")
-    if not file.is_file():
+    if not file.is_file() or any(folder.glob("*.ckpt")):
         return False
     load(file, published.parents[3])
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / _RUN_FILE) as temporary:
-        shutil.copyfile(file, temporary)
-    write_record(folder / RECORD, record)
+    with alone_in(folder, wait=False):
+        with replacing(folder / _RUN_FILE) as temporary:
+            shutil.copyfile(file, temporary)
+        write_record(calibration_of(folder), record["calibration"])
+        write_record(folder / RECORD, record)
     return True
 
 

@@ -201,7 +201,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--missing",
         action="store_true",
-        help="only what has no published record; published weights of teachers are taken",
+        help="only what has no published record of these settings; teachers that were not trained "
+        "here are taken from published weights",
     )
     run.add_argument(
         "--data", type=Path, metavar="FILE.h5", help="train on a data set file, as imported"
@@ -423,7 +424,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="LIVE.h5",
         help="a file of the set live: as many symbols at the same Es/N0 as each frame has, beside "
-        "what the model makes of it",
+        "what the model makes of it; --symbols and --es-n0 come from the file then",
     )
     bound.add_argument("--model", default="", metavar="M.onnx", help="for --beside")
     bound.add_argument("--json", type=Path, metavar="FILE")

@@ -76,9 +76,10 @@ def run(
 
     ``command`` is how the run was asked for, kept in models and records. ``only`` limits the run to
     some members and to the teachers that they need; with ``missing`` those are left out whose
-    record is published, and a teacher among them is trained again only where its published weights
-    are not at hand. With ``publish`` the records go to ``training/results/``, and the members that
-    the recipe publishes to ``models/`` with their cards.
+    record, with these settings, is published, and a teacher among them is trained again only where
+    neither its run nor its published weights are at hand. With ``publish`` the records go to
+    ``training/results/``, and the members that the recipe publishes to ``models/`` with their
+    cards.
     Raises UserError before anything is done for what a recipe asks for and cannot be had, and if a
     run or a published record with other settings would be in the way.
     """
@@ -108,9 +109,9 @@ def run(
         records.append(record)
         if publish and (member, seed) not in published:
             write_record(results_path(recipe, member, seed), record)
-    new = {member for member, seed in todo if (member, seed) not in published}
+    new = set(todo) - published
     for chosen in recipe.publish:
-        if chosen.member in asked and chosen.member in new:
+        if chosen.member in asked and (chosen.member, recipe.seeds_of(chosen.member)[0]) in new:
             _ship(recipe, chosen, parts, folder, command, revision, publish)
     return records
 
@@ -144,8 +145,12 @@ def _lacking(
         member, _ = waiting.pop()
         for name in recipe.members[member].teachers():
             teacher = (name, recipe.seeds_of(name)[0])
-            place = results_path(recipe, *teacher), member_folder(folder, *teacher)
-            if teacher in needed or (teacher in published and checkpoints.restore(*place)):
+            if teacher in needed:
+                continue
+            own = member_folder(folder, *teacher)
+            if teacher in published and checkpoints.restore(results_path(recipe, *teacher), own):
+                with replacing(own / _NOTE) as temporary:
+                    temporary.write_text(_as_text(settings_of(recipe, *teacher)), encoding="utf-8")
                 continue
             needed.add(teacher)
             waiting.append(teacher)
@@ -413,13 +418,6 @@ def torch_logits(module: Any, part: Any) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def _checkpoint(recipe: Recipe, member: str, folder: Path) -> Path:
-    from .training import BEST_CHECKPOINT, LAST_CHECKPOINT
-
-    keep = recipe.train_of(member).keep
-    return folder / (BEST_CHECKPOINT if keep == "best" else LAST_CHECKPOINT)
-
-
 def _epochs(folder: Path) -> int:
     """How many epochs a finished training took."""
     import torch
@@ -520,13 +518,13 @@ def _ship(
 ) -> None:
     """Export a member that the recipe publishes, calibrate it on runs, measure it as a user's
     machine would run it, and write its card."""
-    from . import calibration, evaluate, export, unknown
+    from . import calibration, checkpoints, evaluate, export, unknown
     from .model_card import model_card
     from .onnx_models import frames_per_second, open_model
 
     folder = member_folder(base, chosen.member, recipe.seeds_of(chosen.member)[0])
     trained = read_record(folder / RECORD)
-    module = export.load_checkpoint(_checkpoint(recipe, chosen.member, folder))
+    module = checkpoints.open_run(folder, RESULTS)[0]
     onnx_file = folder / f"{chosen.model_name}.onnx"
 
     def write(*args: Any, **more: Any) -> None:

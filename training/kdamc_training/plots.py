@@ -37,8 +37,9 @@ _MARKERS = "osD^vP*X<>"
 def accuracy_by_snr(content: PictureContent) -> Any:
     """A figure of accuracy over SNR label.
 
-    ``content``: ``title``, and ``lines`` of ``name``, ``snr`` (dB), ``mean`` (share) and ``std``
-    (share, drawn as a band, or None); at most ``LINES``.
+    ``content``: ``title``, ``lines`` of ``name``, ``snr`` (dB), ``mean`` (share) and ``std``
+    (share, drawn as a band, or None), at most ``LINES``, and if it is not the label what lies
+    ``across``.
     """
     figure = _figure(8.5, 5.2)
     axis = figure.subplots()
@@ -51,7 +52,7 @@ def accuracy_by_snr(content: PictureContent) -> Any:
     axis.set_title(content["title"], fontsize=10)
     labels = sorted({label for line in content["lines"] for label in line["snr"]})
     axis.set_xticks(labels[:: 1 + len(labels) // 12])
-    axis.set_xlabel("SNR label (dB)")
+    axis.set_xlabel(content.get("across", "SNR label (dB)"))
     axis.set_ylabel("accuracy (%)")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="best")

@@ -154,7 +154,7 @@ def net_trim(
     ``warm_start`` is the state of a result for the same layer and inputs, say of another gain.
     ``keep`` is called with the progress after every ``keep_every`` iterations, whose arrays are
     its own only until it returns; ``resume`` goes on from such progress of the very same problem.
-    Memory: 8 P N bytes for X, 8 min(P, N)^2 for the factor, and a dozen arrays of P M and N M.
+    Memory: 8 P N bytes for X, 16 min(P, N)^2 for the factor, and a dozen arrays of P M and N M.
 
     Warns with NotConverged if the iterations do not suffice. Raises UserError for shapes that do
     not fit together, values that are not finite and a gain or rho that cannot be.

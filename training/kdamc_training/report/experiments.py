@@ -48,7 +48,7 @@ one whose weights were the best on validation frames and are used.
 Gains are differences of overall accuracy in percentage points, paired by seed, with the 95 %
 interval of Student's t. "gain" and "loss" stand where the interval leaves 0 out, "undecided"
 elsewhere. The interval covers what the student's seed changes, not the teacher's (one teacher
-serves all, or two runs of one where that is said) nor the choice of test frames, and is not
+serves all, or several runs of one where that is said) nor the choice of test frames, and is not
 corrected for the number of pairs."""
 
 _IN_SHORT = """\

@@ -54,14 +54,15 @@ def section(results: Path, pictures: Pictures) -> list[str]:
         lines += [*_GAP.splitlines(), ""]
     for experiment in beside:
         lines += _gaps(experiment, pictures)
-    for name, record in records.items():
+    for record in records.values():
         if "by_oversampling" in record:
-            lines += _model_beside(name, record, pictures)
+            lines += _model_beside(record, pictures)
     return lines
 
 
-def _model_beside(name: str, record: dict[str, Any], pictures: Pictures) -> list[str]:
+def _model_beside(record: dict[str, Any], pictures: Pictures) -> list[str]:
     """What ``kdamc-train bound --beside`` recorded, by true SNR and by oversampling."""
+    name = Path(record["model"]["file"]).stem
     classes = ", ".join(record["classes"])
     known = record["classes_known"]
     lines = [*_BESIDE.format(classes=classes, known=known).splitlines(), ""]
@@ -85,7 +86,8 @@ def _model_beside(name: str, record: dict[str, Any], pictures: Pictures) -> list
     middles = [np.mean([float(edge) for edge in where.split(" to ")]) for where in record["by_snr"]]
     kinds = {"exact": "exact", "model_among": f"{name}, same classes", "model": f"{name}, all"}
     content = {
-        "title": f"{name} beside the exact classifier, by true SNR",
+        "title": f"{name} beside the exact classifier",
+        "across": "true SNR (dB), middle of a range",
         "lines": [
             {
                 "name": title,
