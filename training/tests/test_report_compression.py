@@ -179,6 +179,18 @@ def test_pictures_show_gains_and_snr(tmp_path):
     assert path.is_file()
 
 
+def test_gains_of_different_runs_of_a_network_are_no_line(tmp_path):
+    add(tmp_path, "vtcnn2-nt-0.02")
+    path = add(tmp_path, "vtcnn2-nt-0.08")
+    text, _ = section(tmp_path)
+    assert "efficiency.png" in text and "begin from 2" not in text
+    record = read_record(path)
+    write_record(path, record | {"original": record["original"] | {"overall": 0.4701}})
+    text, _ = section(tmp_path)
+    assert "efficiency.png" not in text
+    assert "Rows of `vtcnn2` begin from 2 runs of it" in text and "of 46.12 % and 47.01 %" in text
+
+
 def read_layer(results):
     return read_record(results / NAME / "reduced" / "vtcnn2-nt-0.08.json")["layer"]
 

@@ -134,6 +134,7 @@ def _part(results: _Results, paper: Published | None, pictures: Pictures) -> lis
     absent = [f"`{row}`" for row in recipe.rows if row not in _names(results.records)]
     if absent:
         lines += [f"No records yet of {', '.join(absent)}.", ""]
+    lines += _several_runs(results)
     told = paper if recipe.budget == "paper" else None
     lines += _pruned(results, told)
     lines += _efficiency(results, pictures)
@@ -144,6 +145,25 @@ def _part(results: _Results, paper: Published | None, pictures: Pictures) -> lis
     if paper and recipe.budget != "paper" and paper.of(recipe.name):
         lines += not_comparable(paper, recipe.name)
     return lines
+
+
+def _several_runs(results: _Results) -> list[str]:
+    """Of which networks rows begin from more than one run: a training on another machine gives
+    other weights."""
+    lines = []
+    for member in dict.fromkeys(record["member"] for record in results.records):
+        found = dict.fromkeys(
+            record["original"]["overall"]
+            for record in results.records
+            if record["member"] == member
+        )
+        if len(found) > 1:
+            told = " and ".join(f"{percent(overall)} %" for overall in found)
+            lines.append(
+                f"Rows of `{member}` begin from {len(found)} runs of it with the same settings, of "
+                f"{told}: what a row is compared with is its own original."
+            )
+    return [*lines, ""] if lines else []
 
 
 def _names(records: list[dict[str, Any]]) -> list[str]:
@@ -246,17 +266,18 @@ def _quantized(results: _Results, paper: Published | None) -> list[str]:
 
 
 def _efficiency(results: _Results, pictures: Pictures) -> list[str]:
-    """p_e against accuracy by gain, of networks pruned at several gains."""
+    """p_e against accuracy by gain, of networks (of one run) pruned at several gains."""
     lines = []
     again = {True: ", retrained", False: ""}
     pruned = results.of("net_trim")
-    for member in dict.fromkeys(record["member"] for record in pruned):
+    origins = [(record["member"], record["original"]["overall"]) for record in pruned]
+    for member, overall in dict.fromkeys(origins):
         for retrained in again:
             points = sorted(
                 (
                     (record["admm"]["gain"], record["layer"]["p_e"], record)
-                    for record in pruned
-                    if record["member"] == member and ("retrained" in record) == retrained
+                    for record, origin in zip(pruned, origins, strict=True)
+                    if origin == (member, overall) and ("retrained" in record) == retrained
                 ),
                 key=lambda point: point[0],
             )
@@ -267,7 +288,7 @@ def _efficiency(results: _Results, pictures: Pictures) -> list[str]:
                         "gain": [gain for gain, _, _ in points],
                         "p_e": [p_e for _, p_e, _ in points],
                         "accuracy": [record["test"]["overall"] for *_, record in points],
-                        "original": points[0][2]["original"]["overall"],
+                        "original": overall,
                     }
                 )
     if not lines:
@@ -352,7 +373,7 @@ def _by_snr(results: _Results, pictures: Pictures) -> list[str]:
         records = [record for record in results.of(method) if record["member"] == member]
         if not records:
             continue
-        shown = [_line(member, records[0]["original"])]
+        shown = [_line(member, one) for one in _originals(records)]
         shown += [_line(record["row"], record["test"]) for record in records]
         short = method.replace("_", "-")
         content = {"title": f"{results.title}: {member}, {short}", "lines": shown[: plots.LINES]}
@@ -360,6 +381,11 @@ def _by_snr(results: _Results, pictures: Pictures) -> list[str]:
         name = f"{results.file_name}-{member}-{short}"
         lines += [pictures.add(name, about, plots.accuracy_by_snr, content), ""]
     return lines
+
+
+def _originals(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The different runs that ``records`` begin from."""
+    return list({record["original"]["overall"]: record["original"] for record in records}.values())
 
 
 def _line(name: str, test: dict[str, Any]) -> dict[str, Any]:
