@@ -170,5 +170,12 @@ def test_a_student_learns_the_same_from_the_cache(taught, toy_file, tmp_path):
         weights.append(state)
     assert (tmp_path / "shows" / "attention3.npy").is_file()
     assert any(name.startswith("terms.") for name in weights[0])
-    for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=0.02, atol=2e-3, msg=name)
+    # A bias before a batch norm changes nothing: its gradient is rounding alone, which Adam makes
+    # steps of, and the norm's running mean follows it.
+    idle = {f"network.embedding.{layer}.bias" for layer in (0, 3, 6)}
+    idle |= {f"network.embedding.{layer}.running_mean" for layer in (1, 4, 7)}
+    assert idle < weights[0].keys()
+    for name in weights[0].keys() - idle:
+        torch.testing.assert_close(
+            weights[1][name], weights[0][name], rtol=0.02, atol=2e-3, msg=name
+        )

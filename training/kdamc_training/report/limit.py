@@ -31,8 +31,8 @@ posterior from the exact one (Kullback-Leibler, nats). Of several seeds all are 
 
 _BESIDE = """\
 A model for real signals beside that limit: for each frame of a linear modulation the exact
-classifier gets as many symbols at the same Es/N0, and knows Es/N0 and that the class is one of
-{classes}. Nothing else of what frames suffer (fading, clock errors, bursts, offsets, neighbours) is
+classifier gets as many symbols at the same Es/N0. It knows Es/N0 and that the class is one of
+{classes}. Nothing else of what frames suffer (fading, clock errors, offsets, neighbours) is
 in its way, so that the gap is not the model's alone. Accuracies in percent, ± a standard error;
 "among the same" takes the model's best of these classes, "among all" of the {known} it knows."""
 
