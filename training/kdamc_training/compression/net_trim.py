@@ -271,7 +271,7 @@ class _GraphProjection:
     """The point (X U, U) nearest to (V_1, V_2): U = (X'X + I)^-1 (X' V_1 + V_2).
 
     Products and factor are torch's, which brings its own BLAS: a distribution's may not know the
-    processor and then takes ten times as long.
+    processor and then takes eight times as long.
     """
 
     def __init__(self, x: np.ndarray) -> None:
