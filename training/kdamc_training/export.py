@@ -24,6 +24,7 @@ from .errors import UserError
 from .files import replacing
 from .lightning_module import ClassifierModule
 from .networks.outputs import outputs_of
+from .planar import planar
 from .unknown import UnknownScore
 
 LICENSE = "GPL-3.0-or-later"
@@ -58,7 +59,8 @@ def export(
     accuracy: dict[str, Any] | None = None,
     unknown: UnknownOutput | None = None,
 ) -> None:
-    """Write ``module``'s network to ``path``: one file, opset 17, n free, batch norms folded.
+    """Write ``module``'s network to ``path``: one file, opset 17, n free, batch norms folded,
+    convolutions over time as ``planar`` ones.
 
     A network that estimates the SNR gets the contract's output for it beside the logits, and so
     does the score of ``unknown``.
@@ -93,6 +95,7 @@ def export(
         left = [node.name for node in model.graph.node if node.op_type == "BatchNormalization"]
         if left:
             raise RuntimeError(f"the exporter left batch norms in the graph: {', '.join(left)}")
+        model = planar(model)
         onnx.helper.set_model_props(model, metadata(module, calibration, accuracy, unknown))
         onnx.checker.check_model(model)
         onnx.save(model, str(temporary))

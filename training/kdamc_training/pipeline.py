@@ -36,7 +36,10 @@ MODELS = RECIPES.parents[1] / "models"
 
 RECORD = "record.json"
 UNIT = "rml2016_10a_plain"
-"""The shipped model whose speed in float32 is the unit for others of its frame length."""
+"""The shipped model whose speed in float32 is the unit for others of its frame length.
+
+Its file stays as it was first exported, without ``planar`` convolutions: a unit must not move.
+"""
 
 _UNIT_SECONDS = 0.5
 _NOTE = "settings.yaml"

@@ -30,6 +30,7 @@ from kdamc_training.datasets.dataset_file import (
 from kdamc_training.errors import UserError
 from kdamc_training.export import UnknownOutput, export
 from kdamc_training.onnx_models import logits_of, open_model, outputs_for
+from kdamc_training.planar import linear
 from kdamc_training.recipe import DataSection, data_section
 from kdamc_training.records import read_record
 from kdamc_training.speed import untrained
@@ -189,7 +190,7 @@ def test_named_nodes_stay_float_and_other_kinds_can_go(toys, tmp_path):
 
 
 def test_settled_ranges_are_used_instead_of_the_frames(toys):
-    model = onnx.load(toys["plain_conv"])
+    model = linear(onnx.load(toys["plain_conv"]))
     first = next(node for node in model.graph.node if node.op_type == "Conv")
     quantized, _ = quantize(model, frames(64), Scheme(ranges={first.name: (-1.0, 4.1)}))
     scales = {tensor.name: tensor for tensor in quantized.graph.initializer}

@@ -16,6 +16,7 @@ from kdamc_training.errors import UserError
 from kdamc_training.export import export, load_checkpoint
 from kdamc_training.networks import registry
 from kdamc_training.onnx_models import open_model
+from kdamc_training.planar import linear
 from kdamc_training.records import read_record
 from kdamc_training.speed import untrained
 from test_int8 import LENGTH, error, frames, toys, weights
@@ -71,7 +72,7 @@ def test_settled_ranges_are_those_of_the_file(prepared, tmp_path):
 
 def test_rounded_weights_are_those_of_the_file(prepared, tmp_path):
     export(prepared, tmp_path / "float.onnx")
-    model = onnx.load(tmp_path / "float.onnx")
+    model = linear(onnx.load(tmp_path / "float.onnx"))
     quantized, _ = quantize(model, frames(64))
     tensors = {t.name: onnx.numpy_helper.to_array(t) for t in quantized.graph.initializer}
     convolutions = [node.input[1] for node in model.graph.node if node.op_type == "Conv"]

@@ -57,6 +57,7 @@ from gnuradio.kdamc import contract
 from .. import datasets as datasets
 from ..errors import UserError
 from ..files import replacing
+from ..planar import is_planar, linear
 
 if TYPE_CHECKING:
     from ..calibration import Calibration
@@ -115,9 +116,9 @@ def quantize(
         raise UserError("there are no frames to calibrate on")
     with tempfile.TemporaryDirectory() as folder:
         prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
-        # It changes what it is given.
+        # It changes what it is given. Planes are no gain in int8.
         copy = onnx.ModelProto()
-        copy.CopyFrom(model)
+        copy.CopyFrom(linear(model))
         # Shapes of these graphs are found without the symbolic kind.
         quant_pre_process(copy, prepared, skip_symbolic_shape=True)
         ready = onnx.load(prepared)
@@ -384,6 +385,7 @@ def record(
         "recipe": target.recipe,
         "budget": target.budget,
         "quantization": how,
+        "float32_planar": is_planar(target.model),
         **measured,
         "bytes_ratio": measured["float32"]["bytes"] / measured["int8"]["bytes"],
         "speed_ratio": ratio,
