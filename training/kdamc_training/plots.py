@@ -33,6 +33,9 @@ _COLOURS = (
 )
 _MARKERS = "osD^vP*X<>"
 
+_FAR_BELOW = 18
+"""Points of accuracy below the best that the picture of accuracy by speed shows to scale."""
+
 
 def accuracy_by_snr(content: PictureContent) -> Any:
     """A figure of accuracy over SNR label.
@@ -119,8 +122,11 @@ def accuracy_by_speed(content: PictureContent) -> Any:
     """A figure of accuracy over frames a second, a panel for networks that were trained alike.
 
     ``content``: ``panels`` of ``title`` and ``points`` of ``member``, ``frames_per_second``,
-    ``overall`` (share), ``own`` (filled) and ``frontier`` (joined by a line).
+    ``overall`` (share), ``own`` (filled) and ``frontier`` (joined by a line). Points far below the
+    best are named at the lower edge.
     """
+    from adjustText import adjust_text
+
     panels = content["panels"]
     figure = _figure(8.5, 4.8 * len(panels))
     for axis, panel in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
@@ -140,16 +146,28 @@ def accuracy_by_speed(content: PictureContent) -> Any:
                 edgecolors=_COLOURS[3] if own else _COLOURS[2],
                 facecolors=_COLOURS[3] if own else "none",
             )
+        floor = 100 * max(point["overall"] for point in panel["points"]) - _FAR_BELOW
+        names = []
         for point in panel["points"]:
-            at = (point["frames_per_second"], 100 * point["overall"])
-            axis.annotate(point["member"], at, (5, 4), textcoords="offset points", fontsize=8)
+            x, y = point["frames_per_second"], 100 * point["overall"]
+            if y > floor:
+                names.append(axis.text(x, y, point["member"], fontsize=8))
+            else:
+                axis.text(x, floor, f"{point['member']}, {y:.1f} ↓", fontsize=8, va="bottom")
         axis.set_xscale("log")
         axis.set_title(f"{panel['title']}; line: frontier", fontsize=10)
         axis.set_xlabel("frames a second")
         axis.set_ylabel("accuracy (%)")
         axis.margins(x=0.12)
+        axis.set_ylim(bottom=max(axis.get_ylim()[0], floor))
         axis.grid(alpha=0.3, which="both")
         axis.legend(fontsize=8, loc="lower left")
+        adjust_text(
+            names,
+            ax=axis,
+            expand=(1.1, 1.8),
+            arrowprops={"arrowstyle": "-", "color": _COLOURS[8], "lw": 0.6},
+        )
     return figure
 
 

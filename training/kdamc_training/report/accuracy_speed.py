@@ -28,7 +28,8 @@ _INTRODUCTION = """\
 Networks that learnt from the same frames for as many epochs, and were measured on the same test
 frames; their speeds are of one run of `kdamc-train speed`, in float32 with {runtime} on {threads}
 thread(s) of {hardware}. A network is on the frontier if none beside it is both as fast and as
-accurate. The accuracies are of one seed each: differences of a point can be chance. Few epochs
+accurate. `kd_cnn` and `kd_mobilenet` are ours, too: of ClST's students no more than these names are
+known. The accuracies are of one seed each: differences of a point can be chance. Few epochs
 favour networks that learn in few steps; what has hardly begun to learn may become better later."""
 
 
