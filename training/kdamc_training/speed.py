@@ -43,7 +43,7 @@ from .onnx_models import Model, frames_per_second, open_model
 BATCH = 256
 LONGEST_BATCH = 10.0
 """Seconds."""
-ROUNDS = 3
+ROUNDS = 6
 
 
 @dataclass(frozen=True)
