@@ -73,10 +73,10 @@ def test_the_command_writes_a_record(tmp_path, capsys):
     assert "plain_conv" in capsys.readouterr().out
     record = json.loads(out.read_text())
     assert {row["network"] for row in record["rows"]} == {"plain_conv"}
-    recipes = {row["parameters"]: row["recipe"] for row in record["rows"]}
+    recipes = {(row["parameters"], row["macs"]): row["recipe"] for row in record["rows"]}
     # Each size once, under the first recipe that has it.
     assert len(recipes) == len(record["rows"]) > 1
-    assert recipes[38_283] == "family/rml2016.10a"
+    assert recipes[38_283, 662_912] == "family/rml2016.10a"
     assert record["threads"] == 1 and record["weights"] == "untrained"
     assert record["hardware"] and record["versions"]["onnxruntime"] and record["git_rev"]
 
