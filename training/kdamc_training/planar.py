@@ -5,9 +5,9 @@
 The values are the same, the speed is not: ONNX Runtime's float32 convolutions work on blocks of
 channels only if they have two dimensions, and those of one dimension go the long way through a
 matrix of copies. In int8 it is the other way round. Measured on one core of an x86-64 with AVX-512,
-ONNX Runtime 1.32, in batches of 256: ``plain_conv`` 2.4, ``kd_mobilenet`` 5 and ``ulcnn`` 2.6 times
-as fast as planes in float32, and 0.85 to 1 times in int8. So float32 files hold planes, and the
-quantizer takes them out.
+ONNX Runtime 1.32: in batches of 64 ``plain_conv`` 2.4, ``kd_mobilenet`` 5 and ``ulcnn`` 2.6 times
+as fast as planes in float32; in batches of 256 ``plain_conv`` of three sizes 0.85 to 1 times in
+int8. So float32 files hold planes, and the quantizer takes them out.
 """
 
 from __future__ import annotations
