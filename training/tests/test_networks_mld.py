@@ -12,7 +12,7 @@ import torch
 from kdamc_training import networks as networks
 from kdamc_training.errors import UserError
 from kdamc_training.networks import registry
-from kdamc_training.networks.attention import attend
+from kdamc_training.networks.attention import NEVER, attend
 from kdamc_training.networks.mld_student import LshAttention
 from torch.nn import functional
 
@@ -141,7 +141,9 @@ def sorted_attention(query, value, rotations, chunk):
     return out, weights
 
 
-@pytest.mark.parametrize(("length", "bucket", "hashes"), [(64, 8, 4), (50, 8, 2), (40, 2, 2)])
+@pytest.mark.parametrize(
+    ("length", "bucket", "hashes"), [(64, 8, 4), (50, 8, 2), (40, 2, 2), (80, 2, 2)]
+)
 def test_counting_gives_the_attention_that_sorting_gives(length, bucket, hashes):
     torch.manual_seed(3)
     layer = LshAttention(width=8, heads=1, length=length, bucket=bucket, hashes=hashes).eval()
@@ -192,7 +194,7 @@ def test_attention_looks_only_where_it_may():
     query, key, value = torch.randn(3, 2, 2, 6, 4).unbind()
     allowed = torch.eye(6, dtype=torch.bool).roll(1, dims=1)
     for want_map in (False, True):
-        mixed, weights = attend(query, key, value, allowed, want_map)
+        mixed, weights = attend(query, key, value, (~allowed).float() * NEVER, want_map)
         torch.testing.assert_close(mixed, value.roll(-1, dims=2))
     torch.testing.assert_close(weights, allowed.float().expand(2, 6, 6))
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_NEVER = 1e30
-"""So much less makes the exponential 0."""
+NEVER = -1e30
+"""So little makes the exponential 0, and is a number in bfloat16 too."""
 
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:
@@ -28,36 +28,32 @@ def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    allowed: Tensor | None = None,
+    bias: Tensor | None = None,
     want_map: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Scaled dot-product attention of ``(n, heads, L, width)`` tensors, and its map if wanted.
 
-    ``allowed`` is boolean, ``(L, L)`` or ``(n, heads, L, L)``, true where a query may look at a
-    key; every query must have one. The map is ``(n, L, L)``, the mean over the heads, and its
-    weights are those that gave the output. Without a map torch's fused kernel is used.
+    ``bias`` is float, ``(L, L)`` or ``(n, heads, L, L)``: 0 where a query may look at a key, and
+    ``NEVER`` or less where not; every query must have a key. It is added to the scores, as filling
+    scores by a mask takes twice as long backwards. The map is ``(n, L, L)``, the mean over the
+    heads, and its weights are those that gave the output. Without a map torch's fused kernel is
+    used.
     """
     if not want_map:
         if query.device.type != "cpu" or torch.onnx.is_in_onnx_export():
-            mixed = functional.scaled_dot_product_attention(query, key, value, allowed)
-            return mixed, None
+            bias = None if bias is None else bias.to(query.dtype)
+            return functional.scaled_dot_product_attention(query, key, value, bias), None
         # The CPU's fused kernel takes three times as long backwards in bfloat16 as in float32.
         with torch.autocast("cpu", enabled=False):
             mixed = functional.scaled_dot_product_attention(
-                query.float(), key.float(), value.float(), _as_bias(allowed)
+                query.float(), key.float(), value.float(), bias
             )
         return mixed.to(query.dtype), None
-    scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[3])
-    if allowed is not None:
-        scores = scores.masked_fill(~allowed, -math.inf)
+    scores = query / math.sqrt(query.shape[3]) @ key.transpose(2, 3)
+    if bias is not None:
+        scores = scores + bias
     weights = scores.softmax(dim=3)
     return weights @ value, weights.mean(dim=1)
-
-
-def _as_bias(allowed: Tensor | None) -> Tensor | None:
-    """What makes weights of other pairs exactly 0; torch's own conversion takes four times as
-    long."""
-    return None if allowed is None else allowed.float().sub_(1.0).mul_(_NEVER)
 
 
 class SelfAttention(nn.Module):
