@@ -81,6 +81,17 @@ def test_feature_in_plain_numbers():
     assert loss(student, teacher, LABEL).item() == 16.0
 
 
+def test_normalised_features_in_plain_numbers():
+    """1 and 5 become -1 and 1, projected by 3 and 1 to -2 and -1; 20 and 10 become 1 and -1."""
+    student = Outputs(torch.zeros(1, 3), (torch.tensor([[[1.0, 5.0]]]),))
+    teacher = Outputs(torch.zeros(1, 3), (torch.tensor([[[20.0, 10.0]]]),))
+    loss = make("feature", student, teacher, normalised=True)
+    loss.projections[0].weight.data = torch.tensor([[3.0, 1.0], [1.0, 0.0]])
+    assert loss(student, teacher, LABEL).item() == pytest.approx((9 + 0) / 2, rel=1e-5)
+    with pytest.raises(UserError, match="normalised"):
+        make("feature", student, teacher, normalised=1)
+
+
 def test_projection_learns_what_it_can():
     """Features that are a linear map of the student's can be met by W alone."""
     student = network(1, 5, seed=1)

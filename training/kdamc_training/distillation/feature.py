@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..networks.outputs import Outputs
+from .checks import flag
 from .layer_pairs import layer_pairs
 from .registry import Loss, register
 
@@ -24,6 +25,10 @@ class Feature(Loss):
     without bias, learned with the student and dropped after training. ``layers`` lists pairs
     [student, teacher] of places in ``Outputs.features``, counted from 0; the default matches them
     evenly (see ``layer_pairs``).
+
+    With ``normalised`` each token of both, ``H_S`` and ``H_T``, has mean 0 and variance 1 over its
+    width first. TinyBERT's features are the outputs of layer norms; those of layers normalised at
+    their input are sums that grow from layer to layer, and nothing reads them but through a norm.
     """
 
     needs_features = True
@@ -34,8 +39,10 @@ class Feature(Loss):
         student: Outputs,
         teacher: Outputs,
         layers: Sequence[Sequence[int]] | None = None,
+        normalised: bool = False,
     ) -> None:
         super().__init__()
+        self.normalised = flag("normalised", normalised)
         self.pairs = layer_pairs("features", student.features, teacher.features, layers)
         self.projections = nn.ModuleList(
             nn.Linear(
@@ -49,9 +56,11 @@ class Feature(Loss):
         # Autocast would project in half precision.
         with torch.autocast(student.logits.device.type, enabled=False):
             for (mine, theirs), projection in zip(self.pairs, self.projections, strict=True):
-                projected = projection(student.features[mine].float())
+                own = student.features[mine].float()
                 target = teacher.features[theirs].detach().float()
-                distances.append(functional.mse_loss(projected, target))
+                if self.normalised:
+                    own, target = (functional.layer_norm(x, x.shape[2:]) for x in (own, target))
+                distances.append(functional.mse_loss(projection(own), target))
         return torch.stack(distances).mean()
 
     def teacher_features(self) -> tuple[int, ...]:
