@@ -88,6 +88,30 @@ def test_standardised_response_knows_no_scale_or_shift(scale, shift):
     assert moved == pytest.approx(reference, rel=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_by_hand(smoothing, temperature):
+    """The target is the class with 1 - smoothing and all three with a third of it."""
+    expected = 0.0
+    for row, label in zip(STUDENT, LABEL.tolist(), strict=True):
+        logs = [math.log(p) for p in softmax(row, temperature)]
+        expected -= ((1 - smoothing) * logs[label] + smoothing * sum(logs) / 3) / 2
+    found = value("cross_entropy", label_smoothing=smoothing, temperature=temperature)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_cross_entropy_in_plain_numbers():
+    """Posteriors (1/4, 3/4) of a frame of class 1; at smoothing 1/2 targets (1/4, 3/4)."""
+    student, label = outputs([[0.0, math.log(3.0)]]), torch.tensor([1])
+    options = {"student": student, "teacher": None}
+    plain = registry.create("cross_entropy", **options)(student, None, label).item()
+    smooth = registry.create("cross_entropy", **options, label_smoothing=0.5)
+    assert plain == pytest.approx(math.log(4 / 3), rel=1e-6)
+    assert smooth(student, None, label).item() == pytest.approx(
+        0.25 * math.log(4) + 0.75 * math.log(4 / 3), rel=1e-6
+    )
+
+
 @pytest.mark.parametrize("squared", [True, False])
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_response_by_hand(temperature, squared):
@@ -305,6 +329,10 @@ def test_half_precision_logits_are_computed_in_float32(name, options):
         ("dkd", {"alpha": -1}, "alpha"),
         ("dkd", {"beta": False}, "beta"),
         ("dkd", {"temperature": math.nan}, "temperature"),
+        ("cross_entropy", {"temperature": math.inf}, "temperature"),
+        ("cross_entropy", {"temperature": True}, "temperature"),
+        ("cross_entropy", {"label_smoothing": 1.0}, "label_smoothing"),
+        ("cross_entropy", {"label_smoothing": -0.1}, "label_smoothing"),
     ],
 )
 def test_impossible_options_are_named(name, options, option):

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..networks.outputs import Outputs
+from .checks import not_negative, positive
 from .registry import Loss, register
 
 
@@ -31,12 +32,10 @@ class CrossEntropy(Loss):
         temperature: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0.0 <= label_smoothing < 1.0:
+        self.label_smoothing = not_negative("label_smoothing", label_smoothing)
+        if self.label_smoothing >= 1.0:
             raise ValueError(f"label_smoothing is {label_smoothing}; it must lie in [0, 1)")
-        if not temperature > 0.0:
-            raise ValueError(f"temperature is {temperature}; it must be positive")
-        self.label_smoothing = float(label_smoothing)
-        self.temperature = float(temperature)
+        self.temperature = positive("temperature", temperature)
 
     def forward(self, student: Outputs, teacher: Outputs | None, label: Tensor) -> Tensor:
         return functional.cross_entropy(
