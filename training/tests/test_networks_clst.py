@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from kdamc_training import complexity
 from kdamc_training import networks as networks
 from kdamc_training.errors import UserError
 from kdamc_training.networks import registry
@@ -35,10 +36,17 @@ def parameters(network):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("clst", 416_425), ("kd_cnn", 26_379), ("kd_mobilenet", 16_675)]
+    ("name", "count", "macs"),
+    [
+        ("clst", 416_425, 6_720_984),
+        ("kd_cnn", 26_379, 717_504),
+        ("kd_mobilenet", 16_675, 406_048),
+    ],
 )
-def test_sizes_are_the_stated_ones(name, count):
-    assert parameters(registry.create(name, **SIZE)) == count
+def test_sizes_are_the_stated_ones(name, count, macs):
+    network = registry.create(name, **SIZE)
+    assert parameters(network) == count
+    assert complexity.macs(network, 128) == macs
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 3, 4, 5])

@@ -9,6 +9,7 @@ import warnings
 import onnxruntime
 import pytest
 import torch
+from kdamc_training import complexity
 from kdamc_training import networks as networks
 from kdamc_training.errors import UserError
 from kdamc_training.networks import registry
@@ -63,11 +64,12 @@ def exported(network, length):
 
 
 @pytest.mark.parametrize(
-    ("options", "torch_count", "keras_count"),
-    [({}, 6_763_531, 6_760_459), (MINI, 575_755, 574_987)],
+    ("options", "torch_count", "keras_count", "macs"),
+    [({}, 6_763_531, 6_760_459, 873_119_744), (MINI, 575_755, 574_987, 104_999_936)],
 )
-def test_sizes_are_those_of_the_paper(options, torch_count, keras_count):
+def test_sizes_are_those_of_the_paper(options, torch_count, keras_count, macs):
     network = registry.create("crosstlnet", **SIZE, **options)
+    assert complexity.macs(network, 128) == macs
     assert parameters(network) == torch_count
     # Keras has one bias in an LSTM where torch has two.
     second_biases = sum(

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from kdamc_training import networks as networks
+from kdamc_training.complexity import macs
 from kdamc_training.errors import UserError
 from kdamc_training.networks import registry
 from kdamc_training.networks.attention import NEVER, attend
@@ -51,6 +52,20 @@ def assert_exports(network, length=128, tolerance=1e-4):
 def test_sizes_are_those_of_the_paper():
     assert parameters(registry.create("mld_teacher", **SIZE)) == 38_268_875
     assert parameters(registry.create("mld_student", **SIZE)) == 285_035
+
+
+def test_macs():
+    layers = 12 * (4 * 512 * 512 + 2 * 512 * 2048 + 2 * 128 * 512)
+    convolutions = 2 * 64 * 7 + 64 * 128 * 5 + 128 * 256 * 3 + 256 * 512
+    head = 512 * 192 + 192 * 11
+    teacher = registry.create("mld_teacher", **SIZE)
+    assert macs(teacher, 128) == 128 * (layers + convolutions) + head
+    # What the paper counts is that of the maps alone; the scores and the hashing are beside it.
+    maps = 2 * (3 * 128 * 128 + 2 * 128 * 256) + 2 * 32 * 5 + 32 * 64 * 5 + 64 * 128 * 5
+    attention = 2 * (2 * 128 * 128 + 128 * 4 * 4)
+    student = registry.create("mld_student", **SIZE)
+    assert macs(student, 128) == 128 * (maps + attention) + 128 * 11
+    assert 128 * maps + 128 * 11 == pytest.approx(35.899e6, rel=0.002)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@
 
 X. Zhang et al., "MLD-Net: A multi-level knowledge distillation network for automatic modulation
 recognition", Sensors 2025, 25, 7143: three convolutions from 2 to 128 channels, two Reformer
-layers of width 128 with 4 heads and LSH attention, 0.29 M parameters, 35.9 M multiplications.
+layers of width 128 with 4 heads and LSH attention, 0.29 M parameters, 35.9 M multiplications,
+which are those of its convolutions and linear maps; with scores and hashing it has 44.9 M.
 Ours are the widths and kernels of the convolutions, the feed-forward width 256, the shares of bias
 (as in common Reformer code: none but in the output map), fixed sinusoidal positions, the norm
 without parameters after the last layer, buckets of 16 and 4 hash rounds: 285,035 parameters at 11
