@@ -224,6 +224,7 @@ class ClassifierModule(lightning.LightningModule):
         # In a tuple, so that it is neither trained nor saved.
         self._teacher = (teacher.eval(),) if teacher is not None else ()
         self._remembered: TeacherCache | None = None
+        self.teacher_example: Outputs | None = None
         self.terms = nn.ModuleList()
         if teacher is not None or not any(
             losses.known(term["name"]).needs_teacher for term in loss
@@ -244,6 +245,7 @@ class ClassifierModule(lightning.LightningModule):
             teacher = None
             for network in self._teacher:
                 teacher = outputs_of(network, example, attention=True)
+        self.teacher_example = teacher
         self.network.train()
         for term in self.hparams.loss:
             self.terms.append(

@@ -308,8 +308,9 @@ def _run_member(
     with DataSetFile(parts.training.path) as data:
         trained_on = describe(data.info)
     module = load_checkpoint(checkpoint)
+    device = training.device_of(recipe.train_of(member))
     temperature = calibration.fit_temperature(
-        torch_logits(module, parts.validation), parts.validation.labels()[0]
+        torch_logits(module, parts.validation, device), parts.validation.labels()[0]
     )
     # Exponent 1, no gain from a vote, is the cautious choice where there are no runs to fit it on.
     fitted = calibration.Calibration(
@@ -320,7 +321,7 @@ def _run_member(
     with DataSetFile(parts.test.path) as data:
         tested_on = describe_data(data)
     network = module.network
-    logits = torch_logits(module, parts.test)
+    logits = torch_logits(module, parts.test, device)
     exact = parts.test.log_posterior()
     left_out = _left_out_scores(recipe.data, module, parts)
     maps = _feature_maps(recipe, member, network, parts.test)
@@ -406,18 +407,23 @@ def _left_out_scores(data: DataSection, module: Any, parts: Parts) -> dict[str, 
     return found
 
 
-def torch_logits(module: Any, part: Any) -> np.ndarray:
-    """Logits of a trained module for all frames of a part, ``(n, classes)`` float32."""
+def torch_logits(module: Any, part: Any, device: str = "cpu") -> np.ndarray:
+    """Logits of a trained module for all frames of a part, ``(n, classes)`` float32.
+
+    They are computed on ``device``; the module is on the CPU before and after.
+    """
     import torch
 
     from .training_data import Frames
 
     frames = Frames(part)
     pieces = []
+    module.to(device)
     with torch.inference_mode():
         for start in range(0, len(frames), _EVALUATION_BATCH):
             index = torch.arange(start, min(start + _EVALUATION_BATCH, len(frames)))
-            pieces.append(module(frames[index][0]).float().numpy())
+            pieces.append(module(frames[index][0].to(device)).float().cpu().numpy())
+    module.to("cpu")
     return np.concatenate(pieces)
 
 

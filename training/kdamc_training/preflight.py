@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from . import feature_maps, unknown
@@ -18,7 +19,8 @@ from .datasets.dataset_file import DataSetFile
 from .distillation import registry as losses
 from .errors import UserError
 from .lightning_module import ClassifierModule
-from .recipe import AugmentSection, DataPart, DataSection, PublishSection, Recipe
+from .recipe import AugmentSection, DataPart, DataSection, PublishSection, Recipe, ReportSection
+from .training import gpu
 
 _OF_STRANGERS = ("outlier_exposure", "stranger")
 """Losses that look at frames of no class."""
@@ -28,16 +30,21 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
     """Make the networks and losses of the members ``wanted`` once, for the data's classes.
 
     Raises UserError, naming the recipe's key, for a generator, network, loss, option or speech that
-    does not exist, a loss that lacks a teacher, a teacher that no loss heeds, augmentation by
-    which a stored posterior would not hold any more, and feature maps that a network has not.
+    does not exist, a GPU that is not there, a loss that lacks a teacher, a teacher that no loss
+    heeds, augmentation by which a stored posterior would not hold any more, classes and SNR labels
+    to be shown that the data do not have, and feature maps that a network has not.
     """
-    classes, frame_length = _shape(recipe.data)
+    classes, frame_length, labels = _shape(recipe.data)
+    _check_shown(recipe.report, classes, labels)
     teachers = {recipe.members[name].teacher for name in wanted}
     made: dict[str, nn.Module] = {}
     for name, member in recipe.members.items():
         if name not in wanted:
             continue
         key = f"recipe key 'members.{name}'"
+        train = recipe.train_of(name)
+        if train.accelerator == "gpu" and gpu() is None:
+            raise UserError(f"{key}: train.accelerator is gpu, but PyTorch finds none")
         try:
             taught = any(losses.known(term.name).needs_teacher for term in member.loss)
             if any(losses.known(term.name).needs_posterior for term in member.loss):
@@ -58,7 +65,7 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
                 classes=classes,
                 frame_length=frame_length,
                 loss=[dataclasses.asdict(term) for term in member.loss],
-                train=dataclasses.asdict(recipe.train_of(name)),
+                train=dataclasses.asdict(train),
                 seed=0,
                 augment=dataclasses.asdict(recipe.augment),
                 describes={},
@@ -73,9 +80,20 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
                 _check_published(recipe.data, chosen, f"recipe key 'publish.{at}", module)
         if name in recipe.report.feature_maps_of:
             feature_maps.check(module.network, f"recipe key 'report.feature_maps_of': {name}")
-    for name in recipe.report.classes_of_interest if recipe.report.feature_maps_of else ():
+
+
+def _check_shown(report: ReportSection, classes: Sequence[str], labels: Sequence[int]) -> None:
+    """Refuse what the data's ``classes`` and SNR ``labels`` do not have. A budget may leave some of
+    the data's out: of these the report has nothing."""
+    for name in report.classes_of_interest:
         if name not in classes:
             raise UserError(f"recipe key 'report.classes_of_interest' names {name!r}, no class")
+    for label in report.confusion_at:
+        if label not in labels:
+            raise UserError(f"recipe key 'report.confusion_at': the data have no label {label} dB")
+    for at, (low, high) in enumerate(report.bands):
+        if not any(low <= label <= high for label in labels):
+            raise UserError(f"recipe key 'report.bands.{at}': no label is in {low} to {high} dB")
 
 
 def _check_published(
@@ -113,17 +131,19 @@ def _check_kept(augment: AugmentSection) -> None:
         raise UserError("its loss posterior allows no augmentation but turns and mirror images")
 
 
-def _shape(data: DataSection) -> tuple[list[str], int]:
-    """Class names and frame length of a recipe's data."""
+def _shape(data: DataSection) -> tuple[list[str], int, Sequence[int]]:
+    """Class names, frame length and SNR labels of a recipe's data."""
     if data.file:
         with DataSetFile(Path(data.file)) as file:
-            return _left(file.info.classes, data.without), file.frame_length
+            labels = np.unique(file.z[:]).tolist()
+            return _left(file.info.classes, data.without), file.frame_length, labels
     generator = generators.create(data.generator)
     for key in ("train", "validation", "test", "runs", "test_runs"):
         if part := getattr(data, key):
             own = generators.create(part.generator) if part.generator else generator
             _check_speech(own, f"recipe key 'data.{key}", part)
-    return _left(generator.classes, data.without), generator.frame_length
+    left = _left(generator.classes, data.without)
+    return left, generator.frame_length, generator.snr_labels
 
 
 def _left(classes: Sequence[str], without: Sequence[str]) -> list[str]:

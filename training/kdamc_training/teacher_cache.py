@@ -36,13 +36,19 @@ class Needed:
     attention: tuple[int, ...] = ()
 
     @staticmethod
-    def by(terms: Iterable[Loss]) -> Needed:
-        """What some loss terms look at."""
+    def by(terms: Iterable[Loss], example: Outputs) -> Needed:
+        """What some loss terms look at, of a teacher that shows as much as ``example``."""
         terms = list(terms)
+        features = [term.teacher_features() for term in terms]
+        attention = [term.teacher_attention() for term in terms]
         return Needed(
-            tuple(sorted({place for term in terms for place in term.teacher_features()})),
-            tuple(sorted({place for term in terms for place in term.teacher_attention()})),
+            _places(features, len(example.features)), _places(attention, len(example.attention))
         )
+
+
+def _places(asked: Iterable[tuple[int, ...] | None], count: int) -> tuple[int, ...]:
+    """All places that are ``asked`` for, sorted; None asks for all ``count``."""
+    return tuple(sorted({place for of in asked for place in (range(count) if of is None else of)}))
 
 
 class TeacherCache:

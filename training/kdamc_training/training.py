@@ -15,6 +15,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
@@ -57,6 +58,18 @@ class Job:
     teacher: nn.Module | None = None
     teacher_cache: Path | None = None
     memory_limit: int = MEMORY_LIMIT
+
+
+def gpu() -> str | None:
+    """PyTorch's name of the device that Lightning's accelerator "gpu" is here; None if none is."""
+    if CUDAAccelerator.is_available():
+        return "cuda"
+    return "mps" if MPSAccelerator.is_available() else None
+
+
+def device_of(train: TrainSection) -> str:
+    """PyTorch's name of the device that ``train`` trains on."""
+    return "cpu" if train.accelerator == "cpu" else gpu() or "cpu"
 
 
 def fit(job: Job, folder: Path, callbacks: Sequence[Callback] = ()) -> Path:
@@ -159,7 +172,7 @@ def _module(job: Job, train: TrainSection, training: Frames) -> ClassifierModule
     unchanging = recipe.augment == AugmentSection() or member.teacher_sees == "original"
     # On a GPU the teacher is quicker than filling the files without one.
     if job.teacher and job.teacher_cache and unchanging and train.accelerator == "cpu":
-        needed = Needed.by(module.terms)
+        needed = Needed.by(module.terms, module.teacher_example)
         if teacher_cache.size(job.teacher, training, needed) <= teacher_cache.DISK_LIMIT:
             module.remember(TeacherCache(job.teacher_cache, job.teacher, training, needed))
     return module

@@ -38,6 +38,9 @@ def test_what_can_be_had_is_not_refused():
             r"frames\.speech' is 'sung'",
         ),
         ("data.without=[BPSK]", "the classes of 'data.without', too"),
+        ("report.classes_of_interest=[QAM-16]", "classes_of_interest' names 'QAM-16'"),
+        ("report.confusion_at=[45]", "no label 45 dB"),
+        ("report.bands=[[100, 120]]", r"'report\.bands\.0': no label is in 100 to 120"),
         (
             "data.train={generator: nothing, frames_per_cell: 4, seed: 1, speech: train}",
             "nothing",
@@ -47,3 +50,11 @@ def test_what_can_be_had_is_not_refused():
 def test_what_cannot_be_had_is_named(override, says):
     with pytest.raises(UserError, match=says):
         checked("live/live", override)
+
+
+def test_a_gpu_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setattr(preflight, "gpu", lambda: None)
+    with pytest.raises(UserError, match=r"train\.accelerator is gpu, but PyTorch finds none"):
+        checked("live/live", "train.accelerator=gpu")
+    monkeypatch.setattr(preflight, "gpu", lambda: "cuda")
+    checked("live/live", "train.accelerator=gpu")

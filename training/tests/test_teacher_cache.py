@@ -128,11 +128,11 @@ def test_losses_say_what_they_look_at(taught):
         for name in losses.names()
         if losses.known(name).needs_teacher and name not in ("similarity",)
     }
-    needs = Needed.by(terms.values())
+    needs = Needed.by(terms.values(), examples["teacher"])
     assert needs == Needed((1, 3), (1, 3))
     # What a term does not name it must not touch.
     for name, term in terms.items():
-        alone = Needed.by([term])
+        alone = Needed.by([term], examples["teacher"])
         hidden = dataclasses.replace(
             examples["teacher"],
             features=tuple(
@@ -179,3 +179,14 @@ def test_a_student_learns_the_same_from_the_cache(taught, toy_file, tmp_path):
         torch.testing.assert_close(
             weights[1][name], weights[0][name], rtol=0.02, atol=2e-3, msg=name
         )
+
+
+def test_a_loss_that_names_no_place_is_shown_all(taught):
+    """A loss of a user's own need say no more than that it looks at features."""
+
+    class Own(losses.Loss):
+        needs_features = True
+
+    teacher, part = taught
+    example = outputs_of(teacher, Frames(part)[torch.arange(2)][0], attention=True)
+    assert Needed.by([Own()], example) == Needed(features=(0, 1, 2, 3))

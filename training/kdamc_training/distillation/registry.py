@@ -16,11 +16,11 @@ from ..networks.outputs import Outputs
 class Loss(nn.Module):
     """A term of the training loss: ``forward(student, teacher, label)`` gives a scalar.
 
-    ``needs_teacher`` and ``needs_attention`` say what must be computed for it; ``teacher`` is None
-    where no term needs one. ``label`` holds class indices ``(n)``, int64. Gradients flow into the
-    student only: whoever calls it gives teacher outputs that carry none. With ``needs_snr``,
-    ``label`` holds true SNRs in dB instead, ``(n)`` float32, NaN where there is no signal; with
-    ``needs_posterior`` exact log posteriors, ``(n, classes)`` float32.
+    ``needs_teacher``, ``needs_features`` and ``needs_attention`` say what must be computed for it;
+    ``teacher`` is None where no term needs one. ``label`` holds class indices ``(n)``, int64.
+    Gradients flow into the student only: whoever calls it gives teacher outputs that carry none.
+    With ``needs_snr``, ``label`` holds true SNRs in dB instead, ``(n)`` float32, NaN where there is
+    no signal; with ``needs_posterior`` exact log posteriors, ``(n, classes)`` float32.
     """
 
     needs_teacher = True
@@ -32,13 +32,15 @@ class Loss(nn.Module):
     def forward(self, student: Outputs, teacher: Outputs | None, label: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def teacher_features(self) -> tuple[int, ...]:
-        """Places in the teacher's features that it looks at; others need not be computed."""
-        return ()
+    def teacher_features(self) -> tuple[int, ...] | None:
+        """Places in the teacher's features that it looks at, or None for all; others may be
+        empty."""
+        return None if self.needs_features else ()
 
-    def teacher_attention(self) -> tuple[int, ...]:
-        """Places in the teacher's attention maps that it looks at."""
-        return ()
+    def teacher_attention(self) -> tuple[int, ...] | None:
+        """Places in the teacher's attention maps that it looks at, or None for all; others may be
+        empty."""
+        return None if self.needs_attention else ()
 
 
 _losses: dict[str, type[Loss]] = {}
