@@ -10,6 +10,7 @@ impossible value is refused by name; there are no silent defaults for what is no
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import types
 import typing
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ COMPRESSION = "compression"
 """Folder of recipes of another kind: see ``compression.recipe``."""
 BUDGETS = ("smoke", "reduced", "paper")
 _PARTS = ("train", "test", "validation", "runs", "test_runs")
+_FITTED, _MEASURED = ("train", "validation", "runs"), ("test", "test_runs")
 TEACHER_SEES = ("augmented", "original")
 
 
@@ -46,7 +48,9 @@ class DataSection:
     """Either ``generator`` with ``train`` and ``test``, or ``file`` with ``split``.
 
     A generated ``test`` part is another seed with other speech; ``validation_share`` of the
-    training passes is held out, unless there is a part ``validation``. ``split`` names one of the
+    training passes is held out, unless there is a part ``validation``, which of few frames a cell
+    is the better choice: a pass of some 30 frames is not divided, so that a small share of few
+    passes leaves many cells without a frame. ``split`` names one of the
     presets by which a data set file (an imported genuine one, say) is parted, with ``split_seed``
     in place of the preset's. ``snr`` is the lowest and highest SNR label used. ``without`` names
     classes left out of training and test, as what a network has never seen. ``train_share`` keeps
@@ -275,8 +279,9 @@ def document_of(
     path = Path(path)
     document = _read(path)
     budgets = document.pop("budgets", {})
-    if budget not in BUDGETS:
-        raise UserError(f"budget {budget!r} is not one of {', '.join(BUDGETS)}")
+    for name in (budget, *budgets):
+        if name not in BUDGETS:
+            raise UserError(f"budget {name!r} is not one of {', '.join(BUDGETS)}")
     if budget != "paper" and budget not in budgets:
         raise UserError(f"{path}: has no budget {budget}")
     changes = dict(budgets.get(budget, {}))
@@ -308,7 +313,7 @@ def _read(path: Path) -> dict:
     dotted keys set in the other.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
@@ -321,6 +326,20 @@ def _read(path: Path) -> dict:
         _set(base, key, value)
     budgets = base.pop("budgets", {}) | document.pop("budgets", {})
     return base | document | {"budgets": budgets}
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML takes the last of several entries with one key; here they are an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        merge = "tag:yaml.org,2002:merge"
+        keys = [self.construct_object(key) for key, _ in node.value if key.tag != merge]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"key {key!r} stands twice", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)
 
 
 def _unshared(value: Any) -> Any:
@@ -428,8 +447,9 @@ def _check(recipe: Recipe) -> None:
         where = f"members.{name}"
         if not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
             raise UserError(f"recipe key {where!r}: a name has letters, digits, '_', '-' and '.'")
-        if member.more_teachers and not member.teacher:
-            raise UserError(f"recipe key '{where}.more_teachers' needs a teacher first")
+        for key in ("more_teachers", "teacher_rotations", "teacher_sees"):
+            if not member.teacher and getattr(member, key) != getattr(Member(""), key):
+                raise UserError(f"recipe key '{where}.{key}' needs a teacher first")
         for teacher in member.teachers():
             if teacher not in before:
                 raise UserError(
@@ -444,6 +464,9 @@ def _check(recipe: Recipe) -> None:
             )
         if not member.loss:
             raise UserError(f"recipe key '{where}.loss' is empty")
+        check_limits(
+            [(f"{where}.loss.{at}.weight", t.weight, 0.0, 1e12) for at, t in enumerate(member.loss)]
+        )
         if member.seeds is not None:
             check_limits([(f"{where}.seeds", member.seeds, 1, len(recipe.seeds))])
         check_limits([(f"{where}.train_share", member.train_share, 1e-4, 1.0)])
@@ -470,6 +493,7 @@ def _check_data(data: DataSection) -> None:
                 raise UserError(f"recipe key 'data.{name}' is missing")
         if (data.runs is None) != (data.test_runs is None):
             raise UserError("recipe keys 'data.runs' and 'data.test_runs' come together")
+        _check_apart(parts)
     if data.snr and (len(data.snr) != 2 or data.snr[0] > data.snr[1]):
         raise UserError(f"recipe key 'data.snr' is {data.snr}; it must be [lowest, highest]")
     check_limits(
@@ -481,8 +505,26 @@ def _check_data(data: DataSection) -> None:
                 for name in ("runs", "test_runs")
                 if parts[name] is not None
             ),
+            *(
+                (f"data.{name}.frames_per_cell", part.frames_per_cell, 1, 10_000_000)
+                for name, part in parts.items()
+                if part is not None
+            ),
         ]
     )
+
+
+def _check_apart(parts: Mapping[str, DataPart | None]) -> None:
+    """Refuse frames that are both learnt from and measured on, or held out: parts of one seed and
+    speech are drawn alike, also by generators that differ in their noise alone."""
+    drawn = {name: (part.seed, part.speech) for name, part in parts.items() if part is not None}
+    pairs = [*itertools.product(_MEASURED, _FITTED), ("validation", "train")]
+    for name, other in pairs:
+        if name in drawn and drawn[name] == drawn.get(other):
+            raise UserError(
+                f"recipe keys 'data.{name}' and 'data.{other}' have one seed and speech, which "
+                "gives them the same frames"
+            )
 
 
 def _check_train(train: TrainSection, where: str) -> None:
@@ -520,7 +562,7 @@ def _check_train(train: TrainSection, where: str) -> None:
 
 def _check_report(recipe: Recipe) -> None:
     for at, pair in enumerate(recipe.report.gains):
-        if len(pair) != 2 or any(name not in recipe.members for name in pair):
+        if not len(pair) == len(set(pair)) == 2 or any(name not in recipe.members for name in pair):
             raise UserError(f"recipe key 'report.gains.{at}' is {pair}; it must name two members")
     for at, band in enumerate(recipe.report.bands):
         if len(band) != 2 or not all(isinstance(edge, int) for edge in band) or band[0] > band[1]:

@@ -62,6 +62,24 @@ def test_overrides_win_over_the_budget():
         ("data.train_share=0", r"'data\.train_share' is 0"),
         ("data={file: a.h5}", r"'data\.split' is missing"),
         ("data={file: a.h5, split: edge}", "'publish' needs"),
+        ("data.train.frames_per_cell=0", r"'data\.train\.frames_per_cell' is 0"),
+        (
+            "data.test={frames_per_cell: 9, seed: 1, speech: train}",
+            "'data.test' and 'data.train' have one seed and speech",
+        ),
+        (
+            "data.test_runs={frames_per_cell: 4, seed: 1, speech: train, run_length: 4}",
+            "'data.test_runs' and 'data.train' have",
+        ),
+        (
+            "data.validation={frames_per_cell: 9, seed: 1, speech: train}",
+            "'data.validation' and 'data.train' have",
+        ),
+        ("members.student.loss=[{name: a, weight: -1}]", r"loss\.0\.weight' is -1"),
+        ("members.student.loss=[{name: a, weight: .nan}]", r"loss\.0\.weight' is nan"),
+        ("members.student.teacher_sees=original", "teacher_sees' needs a teacher"),
+        ("members.student.teacher_rotations=2", "teacher_rotations' needs a teacher"),
+        ("report.gains=[[student, student]]", r"'report\.gains\.0'"),
         ("report.gains=[[student, other]]", r"'report\.gains\.0'"),
         ("report.bands=[[3, 1]]", r"'report\.bands\.0'"),
         ("publish=[{member: other, model_name: a}]", r"'publish\.0\.member' is 'other'"),
@@ -91,7 +109,7 @@ def test_a_missing_key_is_named(tmp_path):
         recipe.load(tmp_path / "r.yaml")
 
 
-@pytest.mark.parametrize("text", ["- 1\n", "a: [", "\xff"])
+@pytest.mark.parametrize("text", ["- 1\n", "a: [", "\xff", "name: a\nname: b\n"])
 def test_what_is_no_recipe_is_refused(tmp_path, text):
     (tmp_path / "r.yaml").write_bytes(text.encode("latin1"))
     with pytest.raises(UserError, match=r"r\.yaml"):
@@ -103,6 +121,12 @@ def test_unknown_names_and_budgets_are_refused():
         recipe.find("plain/other")
     with pytest.raises(UserError, match="budget 'huge'"):
         recipe.load(PLAIN, "huge")
+
+
+def test_a_misspelt_budget_of_a_recipe_is_refused(tmp_path):
+    (tmp_path / "r.yaml").write_text("extends: plain/rml2016.10a\nbudgets: {reducd: {}}\n")
+    with pytest.raises(UserError, match="budget 'reducd'"):
+        recipe.load(tmp_path / "r.yaml", "reduced")
 
 
 def test_a_recipe_written_out_reads_back_the_same(tmp_path):
