@@ -203,7 +203,8 @@ class ReportSection:
     ``confusion_of``, ``by_snr`` and ``class_report`` name the members whose confusion matrices at
     ``confusion_at``, accuracy and F1 by SNR label, and precision, recall and F1 by class are shown;
     ``classes_of_interest`` names classes whose accuracy is shown apart, and whose feature maps, of
-    the members ``feature_maps_of``.
+    the members ``feature_maps_of``. ``note`` says in words, without figures, what to know of the
+    results: what a gain that is not there may have to do with, what was tried.
     """
 
     gains: list[list] = field(default_factory=list)
@@ -214,6 +215,7 @@ class ReportSection:
     class_report: list[str] = field(default_factory=list)
     classes_of_interest: list[str] = field(default_factory=list)
     feature_maps_of: list[str] = field(default_factory=list)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -310,7 +312,7 @@ def _read(path: Path) -> dict:
     """The mapping in a recipe file; one that ``extends`` another is laid over it.
 
     Its sections take the place of the other's (budgets each for itself), and its ``changes`` are
-    dotted keys set in the other.
+    dotted keys set in the other, ``budgets.reduced.train.epochs`` in its budget.
     """
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
@@ -323,7 +325,13 @@ def _read(path: Path) -> dict:
         return document
     base = _read(find(document.pop("extends")))
     for key, value in document.pop("changes", {}).items():
-        _set(base, key, value)
+        section, _, rest = key.partition(".")
+        if section == "budgets":
+            # A budget's block has dotted keys itself.
+            budget, _, changed = rest.partition(".")
+            base.setdefault("budgets", {}).setdefault(budget, {})[changed] = value
+        else:
+            _set(base, key, value)
     budgets = base.pop("budgets", {}) | document.pop("budgets", {})
     return base | document | {"budgets": budgets}
 

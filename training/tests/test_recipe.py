@@ -140,7 +140,8 @@ def test_a_recipe_that_extends_another_is_laid_over_it(tmp_path):
     (tmp_path / "r.yaml").write_text(
         "extends: plain/rml2016.10a\n"
         "name: other\n"
-        "changes: {train.epochs: 9, members.student.options: {widths: [8, 8, 8, 8]}}\n"
+        "changes: {train.epochs: 9, members.student.options: {widths: [8, 8, 8, 8]},\n"
+        "          budgets.reduced.train.batch_size: 33}\n"
         "seeds: [4, 5]\n"
         "budgets: {smoke: {train.batch_size: 8}}\n"
     )
@@ -150,7 +151,8 @@ def test_a_recipe_that_extends_another_is_laid_over_it(tmp_path):
     assert loaded.data == recipe.load(PLAIN).data
     # A budget takes the place of the one it is named after; the others stay.
     assert recipe.load(tmp_path / "r.yaml", "smoke").train.epochs == 9
-    assert recipe.load(tmp_path / "r.yaml", "reduced").data.train.frames_per_cell == 600
+    reduced = recipe.load(tmp_path / "r.yaml", "reduced")
+    assert (reduced.data.train.frames_per_cell, reduced.train.batch_size) == (600, 33)
 
 
 def test_a_member_overrides_how_all_are_trained():

@@ -123,6 +123,7 @@ def _part(
         lines += [f"No records yet of {', '.join(f'`{name}`' for name in absent)}.", ""]
     lines += _other_runs(experiment)
     lines += _gains(experiment)
+    lines += [recipe.report.note, ""] if recipe.report.note else []
     lines += _scatter(experiment, others)
     lines += _lines_by_snr(experiment, pictures)
     lines += _table_by_snr(experiment)
