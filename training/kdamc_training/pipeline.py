@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import logging
 import platform
 import shutil
 import time
@@ -29,6 +30,8 @@ from .errors import UserError
 from .files import alone_in, replacing
 from .recipe import RECIPES, AugmentSection, DataPart, DataSection, PublishSection, Recipe
 from .records import read_record, write_record
+
+_log = logging.getLogger(__name__)
 
 WORK = RECIPES.parent / "runs"
 RESULTS = RECIPES.parent / "results"
@@ -102,6 +105,14 @@ def run(
     published = {run for run in runs if missing and _is_published(recipe, *run)}
     todo = _lacking(recipe, runs, published, folder) if missing else runs
     parts = prepare_data(recipe.data, work / "data", jobs)
+    held, cells = parts.validation.cells(), parts.test.cells()
+    if held < cells and recipe.budget != "smoke":
+        _log.warning(
+            "held-out frames are of %d of %d cells (classes at SNR labels); "
+            "a part data.validation can have all",
+            held,
+            cells,
+        )
     records = []
     for member, seed in todo:
         own = member_folder(folder, member, seed)
@@ -338,6 +349,7 @@ def _run_member(
         "train_data": trained_on,
         "train_frames": len(parts.training),
         "validation_frames": len(parts.validation),
+        "validation_cells": [parts.validation.cells(), parts.test.cells()],
         "parameters": parameters(network),
         "keras_parameters": keras_parameters(network),
         "macs": macs(network, module.hparams.frame_length),

@@ -54,6 +54,10 @@ class Part:
                 y = (np.cumsum(kept) - 1)[y]
             return y, z
 
+    def cells(self) -> int:
+        """How many cells, a class at an SNR label, it has frames of."""
+        return len(np.unique(np.stack(self.labels()), axis=1).T)
+
     def class_names(self) -> tuple[str, ...]:
         """What the class indices stand for."""
         if self.classes:

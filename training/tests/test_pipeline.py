@@ -102,6 +102,10 @@ def test_the_measured_network_is_the_one_in_the_checkpoint(work):
     labels, _ = parts.test.labels()
     assert float((logits.argmax(axis=1) == labels).mean()) == record["test"]["overall"]
     assert not set(parts.training.chosen) & set(parts.validation.chosen)
+    # 11 classes at three labels; a pass of each goes to one part.
+    labels, snr = parts.validation.labels()
+    held = len(set(zip(labels.tolist(), snr.tolist(), strict=True)))
+    assert record["validation_cells"] == [held, 33] and 0 < held < 33
     assert parts.test.path != parts.training.path
 
 

@@ -327,6 +327,18 @@ def test_a_student_of_another_run_of_its_teacher_is_told(results):
     assert rows_of(text, "`distilled` over `scratch`")[0][-1] == "+6.00"
 
 
+def test_held_out_frames_of_some_cells_are_told(tmp_path):
+    path = make_record(tmp_path, SBCNN, "distilled", 0)
+    assert "chosen on 100 held-out frames; measured" in report.build(tmp_path)[0]
+    write_record(path, read_record(path) | {"validation_cells": [47, 216]})
+    assert "chosen on 100 held-out frames of 47 of 216 cells; measured" in report.build(tmp_path)[0]
+
+
+def test_a_recipes_note_is_shown(tmp_path):
+    make_record(tmp_path, SBCNN, "distilled", 0)
+    assert recipe.load(recipe.find(SBCNN)).report.note in report.build(tmp_path)[0]
+
+
 def test_a_data_set_file_may_stand_for_the_recipes_data(tmp_path):
     path = make_record(tmp_path, SBCNN, "distilled", 0)
     record = read_record(path)
