@@ -108,7 +108,8 @@ class LshAttention(nn.Module):
             far = (middle[:, :, round_, :, None] - segment[:, :, round_, None, :]).abs_()
             far = far.sub_(reach[:, :, round_, :, None])
             least = far if least is None else torch.minimum(least, far)
-        outside = torch.where(itself, ~alone.unsqueeze(3), least)
+        # A token is always within its own reach; it is outside unless it is alone.
+        outside = least + itself.to(least.dtype) * (~alone).to(least.dtype).unsqueeze(3)
         return outside.float().mul_(NEVER)
 
     def segments(self, query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
