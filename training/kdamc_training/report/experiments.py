@@ -152,8 +152,9 @@ def not_comparable(paper: Published, recipe: str) -> list[str]:
 
 
 def _held_out(record: dict[str, Any]) -> str:
-    """Which frames chose the epoch and the temperature."""
-    told = f"epochs and temperatures chosen on {record['validation_frames']:,} held-out frames"
+    """Which frames chose the temperature and, where it was the best that was kept, the epoch."""
+    chosen = "epochs and " * (record["settings"]["train"]["keep"] == "best") + "temperatures"
+    told = f"{chosen} chosen on {record['validation_frames']:,} held-out frames"
     held, cells = record.get("validation_cells", (0, 0))
     return told + (f" of {held} of {cells} cells" if held < cells else "")
 
