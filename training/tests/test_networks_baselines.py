@@ -99,3 +99,12 @@ def test_ulcnn_gives_in_evaluation_what_its_batch_norm_says():
     values = 8 * 16
     entry.norm.running_var *= (values - 1) / values
     torch.testing.assert_close(entry.eval()(iq), trained)
+
+
+def test_lstm2_begins_by_forgetting_little():
+    recurrent = registry.create("lstm2", classes=11, frame_length=128).recurrent
+    for layer in range(2):
+        gates = getattr(recurrent, f"bias_ih_l{layer}").unflatten(0, (4, -1))
+        assert (gates[1] == 1).all() and not gates[[0, 2, 3]].any()
+        maps = getattr(recurrent, f"weight_hh_l{layer}")
+        torch.testing.assert_close(maps.T @ maps, torch.eye(128), rtol=0, atol=1e-4)

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from .attention import attend, merge_heads, split_heads
 from .features import amplitude_phase
+from .keras_start import keras_start
 from .outputs import Outputs
 from .registry import register
 
@@ -168,7 +169,7 @@ class CrossTlnet(nn.Module):
         self.attention = CrossAttention(width, inner, heads) if both and cross_attention else None
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden * hidden if both else hidden, classes)
-        self.apply(_initialise)
+        self.apply(keras_start)
 
     def feature_maps(self, iq: Tensor, attention: bool = False) -> dict[str, Tensor]:
         """What each stage gives, named by the paper's number of the stage and by the branch.
@@ -213,22 +214,6 @@ class CrossTlnet(nn.Module):
 
     def forward(self, iq: Tensor) -> Tensor:
         return self.outputs(iq).logits
-
-
-def _initialise(module: nn.Module) -> None:
-    """Start as Keras does, which the paper used: an LSTM that forgets little, above all."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.LSTM):
-        nn.init.xavier_uniform_(module.weight_ih_l0)
-        nn.init.orthogonal_(module.weight_hh_l0)
-        nn.init.zeros_(module.bias_ih_l0)
-        nn.init.zeros_(module.bias_hh_l0)
-        # The gates are input, forget, cell and output; torch adds the two biases.
-        with torch.no_grad():
-            module.bias_ih_l0.unflatten(0, (4, -1))[1] = 1.0
 
 
 def _states(lstm: nn.LSTM, tokens: Tensor, iq: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Of Rajendran, Meert, Giustiniano, Lenders and Pollin, "Deep learning models for 
 classification with distributed low-cost spectrum sensors", IEEE Transactions on Cognitive
 Communications and Networking 4, 2018, as published: two layers of 128, 201,099 parameters at 11
 classes. They scale the amplitude to norm 1; ours is of RMS 1, and dropout between the layers is an
-option.
+option. They used Keras, and so are the first weights.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .features import amplitude_phase
+from .keras_start import keras_start
 from .registry import register
 
 _STATES = 128
@@ -27,6 +28,7 @@ class LSTM2(nn.Module):
         super().__init__()
         self.recurrent = nn.LSTM(2, _STATES, num_layers=2, batch_first=True, dropout=dropout)
         self.head = nn.Linear(_STATES, classes)
+        self.apply(keras_start)
 
     def forward(self, iq: Tensor) -> Tensor:
         states, _ = self.recurrent(amplitude_phase(iq).transpose(1, 2))
