@@ -38,6 +38,7 @@ def add(results, member, gap, *, seed=0, error=0.01):
         "seed": seed,
         "settings": pipeline.settings_of(chosen, member, seed),
         "train_frames": 1000,
+        "validation_frames": 100,
         "parameters": 1,
         "keras_parameters": 1,
         "macs": 1,

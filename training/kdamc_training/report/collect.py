@@ -28,6 +28,7 @@ _NEEDED = (
     "seed",
     "settings",
     "train_frames",
+    "validation_frames",
     "epochs",
     "calibration",
 )
