@@ -1,6 +1,6 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""First weights as Keras draws them by default, for networks of papers that used it.
+"""First weights as Keras draws them by default, for networks of LSTMs.
 
 An LSTM that forgets little from the start matters above all: of 128 samples torch's own first
 weights remember so little that networks of nothing but LSTMs hardly begin to learn.
