@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import shlex
 import signal
 import sys
@@ -613,18 +612,13 @@ def _run(options: argparse.Namespace) -> None:
     from . import datasets as datasets
     from . import pipeline, recipe
 
-    overrides = []
+    path, overrides = recipe.find(options.recipe), []
     if options.data:
-        # In place of what would be generated; SNR labels and shares stay as the recipe has them.
-        given = {"generator": "", "train": None, "test": None, "runs": None, "test_runs": None}
-        given |= {"file": str(options.data), "split": options.split or _SPLIT}
-        overrides = [f"data.{key}={json.dumps(value)}" for key, value in given.items()]
-        # What is shipped is calibrated on runs, and never learns from genuine RadioML.
-        overrides.append("publish=[]")
+        overrides = recipe.for_file(path, options.budget, options.data, options.split or _SPLIT)
     elif options.split:
         raise UserError("--split goes with --data")
     overrides += options.overrides
-    chosen = recipe.load(recipe.find(options.recipe), options.budget, overrides)
+    chosen = recipe.load(path, options.budget, overrides)
     records = pipeline.run(
         chosen,
         options.command_line,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -298,14 +299,21 @@ def document_of(
     return document
 
 
+def for_file(path: str | Path, budget: str, file: Path, split: str) -> list[str]:
+    """The overrides with which a recipe trains on a data set file, parted by the preset ``split``,
+    in place of what it generates; its SNR labels and share of the training frames stay."""
+    given: dict[str, Any] = dict.fromkeys(("generator", *_PARTS)) | {"generator": ""}
+    given |= {"file": str(file), "split": split}
+    if budget == "reduced":
+        # Its own share is of what it generates: of ten times fewer frames ten times as many.
+        given["train_share"] = load(path).data.train_share
+    # What is shipped is calibrated on runs, and never learns from genuine RadioML.
+    return [*(f"data.{key}={json.dumps(value)}" for key, value in given.items()), "publish=[]"]
+
+
 def data_section(values: Any) -> DataSection:
     """The section ``data`` from the settings of a run; raises UserError if it is none."""
     return build(DataSection, values, "data")
-
-
-def as_yaml(recipe: Recipe) -> str:
-    """The recipe with everything filled in, as YAML text."""
-    return yaml.safe_dump(dataclasses.asdict(recipe), sort_keys=False)
 
 
 def _read(path: Path) -> dict:

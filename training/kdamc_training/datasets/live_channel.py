@@ -22,9 +22,6 @@ _SLOPE = 0.03
 MARGIN = 64
 """Samples made before and after the frame, for filters to start and end in."""
 
-FADING = ("none", "rayleigh", "rician")
-"""Names of the codes of the draw ``fading``."""
-
 
 @dataclass
 class Channel:
@@ -43,6 +40,7 @@ class Channel:
     clock_ppm: float = 0.0
     phase_noise: float = 0.0
     fading: int = 0
+    """0 none, 1 Rayleigh, 2 Rician."""
     fading_paths: int = 0
     delay_spread: float = 0.0
     doppler: float = 0.0
