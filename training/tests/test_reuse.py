@@ -18,7 +18,7 @@ def load(name, *overrides):
 def work(tmp_path_factory):
     """With the ResNet of one recipe in it, and a student that it taught."""
     work = tmp_path_factory.mktemp("work")
-    pipeline.run(load(TEMPERATURES), "first", work=work, only=["temperature5"])
+    pipeline.run(load(TEMPERATURES), "first", work=work, only=["temperature10"])
     return work
 
 
@@ -40,8 +40,9 @@ def test_what_another_recipe_trained_is_taken_and_measured_anew(work, trained):
     second = load(EDGE, "data.test.frames_per_cell=2")
     (record,) = pipeline.run(second, "second", work=work, only=["resnet_teacher"])
     assert trained == []
-    assert record["trained_as"] == f"{TEMPERATURES} resnet_teacher"
-    source, own = (work / f"{name}-smoke" / "resnet_teacher-s0" for name in (TEMPERATURES, EDGE))
+    assert record["trained_as"] == f"{TEMPERATURES} teacher10"
+    source = work / f"{TEMPERATURES}-smoke" / "teacher10-s0"
+    own = work / f"{EDGE}-smoke" / "resnet_teacher-s0"
     assert record["test"]["frames"] == 2 * read_record(source / "record.json")["test"]["frames"]
     checkpoints = [torch.load(home / "best.ckpt", weights_only=False) for home in (source, own)]
     assert checkpoints[0]["state_dict"].keys() == checkpoints[1]["state_dict"].keys()
@@ -63,6 +64,6 @@ def test_what_differs_is_trained(work, trained, override):
 
 def test_a_student_of_another_teacher_is_trained(work, trained):
     """Its own settings are the same; the teacher had more epochs."""
-    other = load(TEMPERATURES, "members.resnet_teacher.train.epochs=4", "name=edge/longer")
-    pipeline.run(other, "fourth", work=work, only=["temperature5"])
-    assert trained == ["resnet_teacher-s0", "temperature5-s0"]
+    other = load(TEMPERATURES, "members.teacher10.train.epochs=4", "name=edge/longer")
+    pipeline.run(other, "fourth", work=work, only=["temperature10"])
+    assert trained == ["teacher10-s0", "temperature10-s0"]
