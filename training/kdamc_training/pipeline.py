@@ -8,6 +8,7 @@ where it was.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import functools
 import json
@@ -355,6 +356,7 @@ def _run_member(
         "macs": macs(network, module.hparams.frame_length),
         "epochs": _epochs(folder),
         "best_epoch": _best_epoch(checkpoint),
+        **_loss_terms(folder, [term.name for term in own.loss]),
         "train_seconds_last_start": round(seconds, 1),
         "calibration": dataclasses.asdict(fitted),
         "test": {
@@ -453,6 +455,20 @@ def _best_epoch(checkpoint: Path) -> int:
     import torch
 
     return torch.load(checkpoint, weights_only=False, map_location="cpu")["epoch"] + 1
+
+
+def _loss_terms(folder: Path, names: list[str]) -> dict[str, dict[str, list[float]]]:
+    """``loss_terms`` of a record: by term, before its weight, the means over the first and the last
+    epoch; nothing for a loss of one term."""
+    from .training import METRICS
+
+    if len(names) < 2 or not (folder / METRICS).is_file():
+        return {}
+    with (folder / METRICS).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    values = {name: [row.get(f"train_{name}") for row in rows] for name in names}
+    told = {name: [float(text) for text in texts if text] for name, texts in values.items()}
+    return {"loss_terms": {name: [of[0], of[-1]] for name, of in told.items() if of}}
 
 
 def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from .errors import UserError
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 COMPRESSION = "compression"
 """Folder of recipes of another kind: see ``compression.recipe``."""
+SYSTEMS = ("mldnet", "crosstlnet", "sbcnn", "clst", "edge")
+"""Folders of the recipes of the papers' systems."""
 BUDGETS = ("smoke", "reduced", "paper")
 _PARTS = ("train", "test", "validation", "runs", "test_runs")
 _FITTED, _MEASURED = ("train", "validation", "runs"), ("test", "test_runs")
@@ -262,6 +264,13 @@ def names(compression: bool = False) -> list[str]:
         path.relative_to(RECIPES).with_suffix("").as_posix() for path in RECIPES.rglob("*.yaml")
     )
     return [name for name in found if name.startswith(f"{COMPRESSION}/") == compression]
+
+
+def main_first(name: str) -> tuple:
+    """What to sort names of recipes by, system by system: those named after their data alone are
+    the main ones, "rml…" before "ablations-rml…"."""
+    system, _, own = name.partition("/")
+    return system, not own.startswith("rml"), own
 
 
 def load(path: str | Path, budget: str = "paper", overrides: list[str] | None = None) -> Recipe:

@@ -13,13 +13,12 @@ import torch
 import yaml
 
 from .files import replacing
-from .training import BEST_CHECKPOINT, FINISHED, LAST_CHECKPOINT
+from .training import BEST_CHECKPOINT, FINISHED, LAST_CHECKPOINT, METRICS
 
 _NOT_TRAINED_ON = ("test", "runs", "test_runs")
 """Of a recipe's data."""
 _NAMES = ("teacher", "more_teachers")
 """Of a member: what other members are called there; their settings stand beside."""
-_METRICS = "metrics.csv"
 
 
 def adopt(
@@ -67,7 +66,7 @@ def _copy(source: Path, folder: Path, names: dict[str, str]) -> str:
         describes.update(names)
         with replacing(folder / name) as temporary:
             torch.save(checkpoint, temporary)
-    if (source / _METRICS).is_file():
-        shutil.copyfile(source / _METRICS, folder / _METRICS)
+    if (source / METRICS).is_file():
+        shutil.copyfile(source / METRICS, folder / METRICS)
     (folder / FINISHED).touch()
     return origin

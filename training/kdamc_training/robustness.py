@@ -1,16 +1,16 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How trained networks bear offsets, other rates, other sets and less data to learn from.
+"""How trained networks bear offsets, other rates and other sets.
 
 The record of ``kdamc-train robustness`` (``training/results/robustness/``) holds, besides
 ``command``, ``hardware``, ``versions`` and ``git_rev``, ``rows``, one a network:
 
 - ``model`` (name), ``network``, and for a run of a recipe ``recipe``, ``budget``, ``member``,
-  ``seed`` and ``train_frames``: rows of members that learnt from different shares of the training
-  data are points of a curve over sample size;
+  ``seed`` and ``train_frames``;
 - ``data`` (see ``evaluate.describe_data``), ``test``: ``frames``, ``overall``, ``from_0_db``,
   ``by_snr`` on these frames as they are;
-- ``sweeps``: by name ``unit``, ``frames`` and the lists ``at``, ``overall`` and ``from_0_db``;
+- ``sweeps``: by name ``unit``, ``frames`` (of all labels) and the lists ``at``, ``overall`` and
+  ``from_0_db``;
 - ``sets``: by name of the other set ``data``, ``classes`` (those that both have), ``frames`` of
   these classes, and ``overall`` and ``from_0_db``, which count the best of the shared classes, and
   ``overall_all`` and ``from_0_db_all``, which count the best of all that the network knows.

@@ -62,11 +62,12 @@ def subjects(names: Sequence[str] = ()) -> list[Subject]:
     """The networks of all recipes at the budget "paper", each size once, or only ``names`` of them.
 
     The same network with the same options (its own where none are named) at the same frame length
-    stands for one, whichever the number of classes: the recipe first by name counts. Recipes of
-    imported files have no generator to tell classes and frame length and are left out.
+    stands for one, whichever the number of classes: the first recipe counts, those of the papers'
+    systems and main ones before others. Recipes of imported files have no generator to tell
+    classes and frame length and are left out.
     """
     found: dict[str, Subject] = {}
-    for name in recipe.names():
+    for name in sorted(recipe.names(), key=_papers_first):
         chosen = recipe.load(recipe.find(name))
         if not chosen.data.generator:
             continue
@@ -87,6 +88,10 @@ def subjects(names: Sequence[str] = ()) -> list[Subject]:
         if name not in {subject.network for subject in found.values()}:
             raise UserError(f"no recipe has a network {name!r}")
     return [subject for subject in found.values() if not names or subject.network in names]
+
+
+def _papers_first(name: str) -> tuple:
+    return name.partition("/")[0] not in recipe.SYSTEMS, *recipe.main_first(name)
 
 
 def untrained(

@@ -39,6 +39,8 @@ LAST_CHECKPOINT = "last.ckpt"
 BEST_CHECKPOINT = "best.ckpt"
 FINISHED = "finished"
 """Name of the file that says that a folder's training is over."""
+METRICS = "metrics.csv"
+"""As Lightning's ``CSVLogger`` calls it."""
 
 
 @dataclass(frozen=True)

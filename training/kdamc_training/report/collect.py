@@ -89,10 +89,14 @@ def read_experiments(results: Path) -> list[Experiment]:
     return [_read_experiment(folder, results) for folder in folders]
 
 
+def of_system(system: str) -> list[str]:
+    """Names of the recipes of a system, main ones first."""
+    own = (name for name in recipes.names() if name.startswith(f"{system}/"))
+    return sorted(own, key=recipes.main_first)
+
+
 def _order(folder: Path) -> tuple:
-    system, name, budget = folder.parts
-    # Recipes named after their data alone are the main ones: "rml…" before "ablations-rml…".
-    return system, not name.startswith("rml"), name, BUDGETS.index(budget)
+    return *recipes.main_first(folder.parent.as_posix()), BUDGETS.index(folder.name)
 
 
 def _read_experiment(folder: Path, results: Path) -> Experiment:

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import feature_maps, plots
+from .. import recipe as recipes
 from . import published
 from .collect import (
     Experiment,
@@ -19,14 +21,12 @@ from .collect import (
     by_snr,
     gain,
     mean_and_std,
+    of_system,
     read_experiments,
 )
 from .markdown import NOTHING, band, percent, spread, table, whole
 from .pictures import Pictures
 from .published import Published
-
-SYSTEMS = ("mldnet", "crosstlnet", "sbcnn", "clst", "edge")
-"""The systems of the papers; others follow by name."""
 
 _INTRODUCTION = """\
 # Results
@@ -55,15 +55,20 @@ serves all, or several runs of one where that is said) nor the choice of test fr
 corrected for the number of pairs."""
 
 _IN_SHORT = """\
-The gains of taught students over untaught ones in the parts below: of the papers' methods as they
-are rebuilt here, at these budgets, on regenerated data. Where a teacher is hardly better than the
-student without one there is little to be learnt from it, and the verdict says nothing of the
-method."""
+The gains of taught students over untaught ones in the parts below, and of label smoothing, the
+control, over plain training: of the papers' methods as they are rebuilt here, at these budgets, on
+regenerated data. A gain over a control that is a loss itself may be no more than what that lost.
+Where a teacher is hardly better than the student without one, or worse, there is little to be
+learnt from it: a missing gain then says nothing of the method, and a gain cannot be told from what
+any regularisation would give."""
 
 _SCORES = """\
 Energy is that of the logits, mahalanobis the distance of the features from the nearest class;
 stranger is learnt beside the finished network from made-up signals of no class, own is the
 network's own output, learnt together with it from such signals."""
+
+_BETWEEN_TWO = 1.96 * math.sqrt(2)
+"""Standard deviations of one value between two, in 95 of 100 cases."""
 
 PAPER_COLUMN = "paper, genuine data, full size"
 
@@ -74,21 +79,22 @@ def introduction(results: Path, pictures: Pictures) -> list[str]:
 
 
 def section(results: Path, pictures: Pictures) -> list[str]:
-    """The systems, each with its recipes and budgets."""
-    found: dict[str, list[Experiment]] = {system: [] for system in SYSTEMS}
+    """The systems, each with its recipes and budgets; the papers' first, others by name."""
+    found: dict[str, list[Experiment]] = {system: [] for system in recipes.SYSTEMS}
     for experiment in read_experiments(results):
         found.setdefault(experiment.recipe.name.partition("/")[0], []).append(experiment)
-    lines = _in_short([one for system in SYSTEMS for one in found[system]])
+    lines = _in_short([one for system in recipes.SYSTEMS for one in found[system]])
     for system, experiments in found.items():
         paper = published.read(system)
+        measured = {one.recipe.name for one in experiments}
         lines += [f"## {paper.title if paper else system}", ""]
         if paper:
             lines += [f"{paper.citation}.", ""]
             lines += [paper.note, ""] if paper.note else []
-        if not experiments:
-            lines += ["No records yet.", ""]
         for experiment in experiments:
             lines += _part(experiment, paper, experiments, pictures)
+        if system in recipes.SYSTEMS:
+            lines += _not_run([name for name in of_system(system) if name not in measured], paper)
         if paper and paper.of(""):
             lines += ["### Further figures of the paper, on genuine data", ""]
             lines += published_tables(paper, "")
@@ -101,13 +107,34 @@ def _in_short(experiments: list[Experiment]) -> list[str]:
     for experiment in experiments:
         anchor = f"{experiment.recipe.name}, {experiment.budget}"
         for first, second in experiment.recipe.report.gains:
-            members = experiment.recipe.members
-            row = _gain(experiment, first, second)
-            if row and members[first].teacher and not members[second].teacher:
+            if row := _gain(experiment, first, second):
                 rows.append([anchor, *row])
     if not rows:
         return []
     return ["## In short", "", *_IN_SHORT.splitlines(), "", *table(["part", *_GAINS], rows)]
+
+
+def _not_run(names: list[str], paper: Published | None) -> list[str]:
+    """Recipes of a system that have no record at all, each with the paper's figures."""
+    lines = []
+    for name in names:
+        lines += [
+            f"### {name}",
+            "",
+            recipes.load(recipes.find(name)).about,
+            "",
+            "No records yet.",
+            "",
+        ]
+        if paper and paper.of(name):
+            lines += [
+                "#### The paper's figures",
+                "",
+                "They are for its full networks on genuine data.",
+                "",
+            ]
+            lines += published_tables(paper, name)
+    return lines
 
 
 def _part(
@@ -126,6 +153,7 @@ def _part(
         lines += [f"No records yet of {', '.join(f'`{name}`' for name in absent)}.", ""]
     lines += _other_runs(experiment)
     lines += _gains(experiment)
+    lines += _loss_terms(experiment)
     lines += [recipe.report.note, ""] if recipe.report.note else []
     lines += _scatter(experiment, others)
     lines += _lines_by_snr(experiment, pictures)
@@ -195,7 +223,8 @@ def _members(experiment: Experiment) -> list[str]:
             + _options(term["options"])
             for term in settings["loss"]
         )
-        taught = f", taught by `{settings['teacher']}`" if settings["teacher"] else ""
+        teachers = [settings["teacher"], *settings.get("more_teachers", [])]
+        taught = f", taught by {' and '.join(f'`{one}`' for one in teachers)}" * bool(teachers[0])
         about = experiment.recipe.members[name].about
         lines.append(f"- `{name}`: {network}, {loss}{taught}.{' ' + about if about else ''}")
     return [*lines, ""]
@@ -287,9 +316,18 @@ def _other_runs(experiment: Experiment) -> list[str]:
 
 
 def _scatter(experiment: Experiment, others: list[Experiment]) -> list[str]:
-    """Under members of one seed each: how much networks of the system differ from seed to seed."""
-    if len(experiment.members) < 2 or any(len(of) > 1 for of in experiment.members.values()):
+    """Below members of one seed: how much networks of the system differ from seed to seed."""
+    members = experiment.recipe.members
+    teachers = {name for one in members.values() for name in (one.teacher, *one.more_teachers)}
+    single = [
+        name
+        for name, records in experiment.members.items()
+        if len(records) == 1 and name not in teachers
+    ]
+    if not single or len(experiment.members) < 2:
         return []
+    all_of_them = len(single) == len(set(experiment.members) - teachers)
+    whose = "" if all_of_them else f" of {', '.join(f'`{name}`' for name in single)}"
     found = [
         (mean_and_std([record["test"]["overall"] for record in records])[1], name, other)
         for other in others
@@ -298,11 +336,12 @@ def _scatter(experiment: Experiment, others: list[Experiment]) -> list[str]:
         if len(records) > 2
     ]
     if not found:
-        return ["One seed each: small differences can be chance.", ""]
+        return [f"One seed each{whose}: small differences can be chance.", ""]
     std, name, other = max(found, key=lambda one: one[0])
     return [
-        f"One seed each: between seeds of `{name}` of {other.recipe.name} the standard deviation "
-        f"is {percent(std)} points, so that differences of that size can be chance.",
+        f"One seed each{whose}: between seeds of `{name}` of {other.recipe.name} the standard "
+        f"deviation is {percent(std)} points. Single runs of networks that vary as much differ by "
+        f"up to {percent(_BETWEEN_TWO * std)} points in 95 of 100 cases, by chance alone.",
         "",
     ]
 
@@ -342,6 +381,32 @@ def _gain(experiment: Experiment, first: str, second: str) -> list[str] | None:
     return [
         f"`{first}` over `{second}`", seeds, f"{points:+.2f}", interval, found.verdict, ahead,
     ]  # fmt: skip
+
+
+def _loss_terms(experiment: Experiment) -> list[str]:
+    """What each term of the loss came to while students were taught: one that stays where it was
+    taught nothing."""
+    told = [
+        (f"`{name}`, seed {record['seed']}", record["loss_terms"])
+        for name, records in experiment.members.items()
+        for record in [one for one in records if "loss_terms" in one][:1]
+    ]
+    terms = list(dict.fromkeys(name for _, of in told for name in of))
+    rows = [
+        [member, *(_from_to(of[term]) if term in of else NOTHING for term in terms)]
+        for member, of in told
+    ]
+    if not rows:
+        return []
+    about = (
+        "The terms of the loss, before their weights: means over the first and over the last "
+        "epoch, of the first seed that was asked:"
+    )
+    return [about, "", *table(["member", *terms], rows)]
+
+
+def _from_to(values: list[float]) -> str:
+    return " to ".join(f"{value:.4g}" for value in values)
 
 
 def _lines_by_snr(experiment: Experiment, pictures: Pictures) -> list[str]:
@@ -403,6 +468,7 @@ def _classes_of_interest(experiment: Experiment) -> list[str]:
     where = [f"{label} dB" for label in labels] + ["SNR >= 0"]
     header = ["member"]
     header += [f"{name}, {at}" for at in where for name in [*names, "mean"]]
+    header += ["told apart, SNR >= 0"] if len(names) == 2 else []
     rows = []
     for member, records in experiment.members.items():
         row = [f"`{member}`"]
@@ -410,8 +476,24 @@ def _classes_of_interest(experiment: Experiment) -> list[str]:
             shares = np.array([[_recall(r, name, label) for name in names] for r in records])
             columns = [*shares.T, shares.mean(axis=1)]
             row += [spread(*mean_and_std(column.tolist())) for column in columns]
+        if len(names) == 2:
+            row += [spread(*mean_and_std([_told_apart(record, *names) for record in records]))]
         rows.append(row)
-    return [f"Accuracy on {' and '.join(names)}, percent:", "", *table(header, rows)]
+    about = f"Accuracy on {' and '.join(names)}, percent"
+    if len(names) == 2:
+        about += (
+            "; told apart is how many of their frames that were called one of the two were called "
+            "rightly, and guessing gives 50"
+        )
+    return [f"{about}:", "", *table(header, rows)]
+
+
+def _told_apart(record: dict[str, Any], first: str, second: str) -> float:
+    """Of the frames of two classes that were called either, the share of those called rightly."""
+    test = record["test"]
+    both = [test["classes"].index(name) for name in (first, second)]
+    counts = np.array(test["confusion_from_0_db"])[np.ix_(both, both)]
+    return float(np.trace(counts) / counts.sum()) if counts.sum() else math.nan
 
 
 def _recall(record: dict[str, Any], name: str, label: int | None) -> float:

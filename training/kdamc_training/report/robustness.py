@@ -1,6 +1,6 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How networks bear offsets, other sets and little data, from ``kdamc-train robustness``."""
+"""How networks bear offsets and other sets, from the records of ``kdamc-train robustness``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TITLES = {
 
 
 def section(results: Path, pictures: Pictures) -> list[str]:
-    """Tables of sweeps, of other sets and of sample sizes, for all records together."""
+    """Tables of sweeps and of other sets, for all records together."""
     rows = [
         row
         for path in sorted((results / "robustness").glob("*.json"))
@@ -32,13 +32,15 @@ def section(results: Path, pictures: Pictures) -> list[str]:
         "## Robustness",
         "",
         "Accuracy over SNR labels from 0 dB, in percent, of trained networks on frames that are "
-        f"changed as said. Frames: {', '.join(data)} and sets of the same seeds. A sweep rests on "
-        "fewer frames than the tables above.",
+        f"changed as said. Frames: {', '.join(data)} and sets of the same seeds; of those of a "
+        "sweep, often fewer than the tables above rest on, only those from 0 dB count. For other "
+        "numbers of samples a symbol the noise is resampled with the signal: above ratio 1 it no "
+        "longer fills the band, as a receiver's would.",
         "",
     ]
     for kind, title in _TITLES.items():
         lines += _sweep(title, [row for row in rows if kind in row["sweeps"]], kind)
-    return [*lines, *_sets(rows), *_sizes(rows)]
+    return [*lines, *_sets(rows)]
 
 
 def _sweep(title: str, rows: list[dict[str, Any]], kind: str) -> list[str]:
@@ -57,7 +59,7 @@ def _sweep(title: str, rows: list[dict[str, Any]], kind: str) -> list[str]:
             f"{title}, {unit}:",
             "",
             *table(
-                ["network", "frames", *(f"{value:g}" for value in at)],
+                ["network", "frames, all labels", *(f"{value:g}" for value in at)],
                 [
                     [
                         row["model"],
@@ -96,33 +98,3 @@ def _sets(rows: list[dict[str, Any]]) -> list[str]:
             ],
         ),
     ]
-
-
-def _sizes(rows: list[dict[str, Any]]) -> list[str]:
-    """Members of one recipe with one network that learnt from different numbers of frames."""
-    curves: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        if "recipe" in row:
-            curves.setdefault((row["recipe"], row["budget"], row["network"]), []).append(row)
-    lines: list[str] = []
-    for (recipe, budget, network), points in curves.items():
-        if len({point["train_frames"] for point in points}) < 2:
-            continue
-        points.sort(key=lambda point: (point["train_frames"], point["seed"]))
-        lines += [
-            f"`{network}` of {recipe}, {budget}, by the number of frames that it learnt from:",
-            "",
-            *table(
-                ["training frames", "seed", "overall", "SNR >= 0"],
-                [
-                    [
-                        f"{point['train_frames']:,}",
-                        str(point["seed"]),
-                        percent(point["test"]["overall"]),
-                        percent(point["test"]["from_0_db"]),
-                    ]
-                    for point in points
-                ],
-            ),
-        ]
-    return lines
