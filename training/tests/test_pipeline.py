@@ -76,6 +76,10 @@ def test_every_recipe_runs_at_smoke_and_goes_on_after_a_kill(name, work, process
             assert (taught_by or "") == settings.teacher
             assert np.isfinite(record["calibration"]["temperature"])
             assert record["macs"] > 0 and record["parameters"] > 0
+            terms = [term.name for term in settings.loss]
+            told = record.get("loss_terms", {})
+            assert list(told) == (terms if len(terms) > 1 else [])
+            assert all(len(of) == 2 and np.isfinite(of).all() for of in told.values())
 
 
 def test_only_some_members_and_the_teachers_that_they_need(work, capsys):
