@@ -459,13 +459,15 @@ def _best_epoch(checkpoint: Path) -> int:
 
 def _loss_terms(folder: Path, names: list[str]) -> dict[str, dict[str, list[float]]]:
     """``loss_terms`` of a record: by term, before its weight, the means over the first and the last
-    epoch; nothing for a loss of one term."""
+    epoch; nothing for a loss of one term, or where the first is not told any more."""
     from .training import METRICS
 
     if len(names) < 2 or not (folder / METRICS).is_file():
         return {}
     with (folder / METRICS).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    if rows[0]["epoch"] != "0":
+        return {}
     values = {name: [row.get(f"train_{name}") for row in rows] for name in names}
     told = {name: [float(text) for text in texts if text] for name, texts in values.items()}
     return {"loss_terms": {name: [of[0], of[-1]] for name, of in told.items() if of}}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import logging
 import sys
@@ -112,6 +113,12 @@ def fit_module(
     last = folder / LAST_CHECKPOINT
     for left in folder.glob(".*.part"):
         left.unlink()
+    log = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1)
+    if last.is_file():
+        # Lightning begins the file anew: it is gone once there is an experiment.
+        rows = _rows_before(folder / METRICS, last)
+        log.experiment.metrics += rows
+        log.save()
     trainer = lightning.Trainer(
         accelerator=train.accelerator,
         devices=train.devices,
@@ -122,7 +129,7 @@ def fit_module(
         max_epochs=train.epochs,
         callbacks=[*_callbacks(train, folder), *callbacks],
         logger=[
-            CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1000),
+            log,
             TensorBoardLogger(folder, name="", version="", default_hp_metric=False),
         ],
         plugins=[_WholeCheckpoints()],
@@ -142,6 +149,20 @@ def fit_module(
         raise KeyboardInterrupt
     (folder / FINISHED).touch()
     return result_of(train, folder)
+
+
+def _rows_before(metrics: Path, checkpoint: Path) -> list[dict[str, Any]]:
+    """What ``metrics.csv`` holds of the epochs that are behind a checkpoint."""
+    if not metrics.is_file():
+        return []
+    behind = torch.load(checkpoint, weights_only=False, map_location="cpu", mmap=True)["epoch"]
+    with metrics.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {name: text for name, text in row.items() if text}
+        for row in rows
+        if int(row["epoch"]) <= behind
+    ]
 
 
 def _module(job: Job, train: TrainSection, training: Frames) -> ClassifierModule:

@@ -286,6 +286,11 @@ def test_a_killed_run_goes_on_to_the_same_result(toy_file, tmp_path, changes, ta
         for folder in (whole, parts)
     ]
     assert ends[0] == ends[1]
+    rows = []
+    for folder in (whole, parts):
+        with (folder / training.METRICS).open() as file:
+            rows.append(list(csv.DictReader(file)))
+    assert rows[0] == rows[1] and len(rows[0]) == 2 * (ends[0] + 1)
     # A third start changes nothing.
     before = (parts / training.LAST_CHECKPOINT).stat().st_mtime_ns
     fit(parts)
