@@ -13,7 +13,6 @@ place ``file`` below ``training/checkpoints``, "" for weights that are too large
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from .calibration import Calibration, read_calibration
 from .compression.qat import finished
 from .errors import UserError
 from .export import load_checkpoint
-from .files import alone_in, replacing
+from .files import alone_in, replacing, sha256_of
 from .lightning_module import ClassifierModule
 from .pipeline import RECORD, RESULTS
 from .records import read_record, write_record
@@ -138,7 +137,7 @@ def publish(
         target.unlink(missing_ok=True)
     record["weights"] = {
         "file": target.relative_to(checkpoints).as_posix() if kept else "",
-        "sha256": _hash(own),
+        "sha256": sha256_of(own),
         "bytes": size,
     }
     write_record(folder / RECORD, record)
@@ -164,7 +163,7 @@ def load(path: Path, results: Path = RESULTS) -> tuple[ClassifierModule, Calibra
     expected = read_record(vouched).get("weights", {}).get("sha256")
     if expected is None:
         raise UserError(f"{path}: {vouched} gives no hash of these weights")
-    if _hash(path) != expected:
+    if sha256_of(path) != expected:
         raise UserError(f"{path}: its SHA-256 is not the one in {vouched}")
     module = bare_module(**settings)
     module.network.load_state_dict(load_file(path))
@@ -253,7 +252,3 @@ def _about(path: Path) -> dict[str, Any]:
 def _record_path(about: dict[str, Any], results: Path) -> Path:
     name = f"{about['member']}-s{about['seed']}.json"
     return results / str(about["recipe"]) / str(about["budget"]) / name
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

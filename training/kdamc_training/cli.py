@@ -11,10 +11,13 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import UserError
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
 
 _SPLIT = "600-200-200"
 
@@ -39,14 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _import_own(name: str) -> None:
-    """Import a module, of the current folder too."""
-    sys.path.insert(0, "")
+    """Import a module, of the current folder too, or a file of Python."""
+    file = Path(name)
+    own = file.suffix == ".py"
+    folder = str(file.parent) if own else ""
+    sys.path.insert(0, folder)
     try:
-        importlib.import_module(name)
+        importlib.import_module(file.stem if own else name)
     except ModuleNotFoundError as error:
         raise UserError(f"--import {name}: {error}") from None
     finally:
-        sys.path.remove("")
+        sys.path.remove(folder)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -258,6 +264,13 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--check", action="store_true", help="write nothing; fail if it is not what they give"
     )
+    report.add_argument(
+        "--recipe", metavar="RECIPE", help="a page of one's own, of the runs of one recipe"
+    )
+    report.add_argument("--budget", default="paper", metavar="B", help="at which they were run")
+    report.add_argument("--set", action="append", default=[], metavar="K=V", dest="overrides")
+    report.add_argument("--work", type=Path, metavar="DIR", help="folder of data and runs")
+    report.add_argument("--out", type=Path, metavar="FILE.md", help="the page to write")
     report.set_defaults(do=_report)
 
     evaluate = commands.add_parser("evaluate", help="measure a model on a data set file")
@@ -612,13 +625,25 @@ def _run(options: argparse.Namespace) -> None:
     from . import datasets as datasets
     from . import pipeline, recipe
 
-    path, overrides = recipe.find(options.recipe), []
+    path, given = recipe.find(options.recipe), []
     if options.data:
-        overrides = recipe.for_file(path, options.budget, options.data, options.split or _SPLIT)
+        given = recipe.for_file(path, options.budget, options.data, options.split or _SPLIT)
     elif options.split:
         raise UserError("--split goes with --data")
-    overrides += options.overrides
-    chosen = recipe.load(path, options.budget, overrides)
+    chosen = recipe.load(path, options.budget, [*given, *options.overrides])
+    if options.publish and options.overrides:
+        _refuse_changed(chosen, recipe.load(path, options.budget, given))
+
+    def tell(record: dict[str, Any], finished_before: bool) -> None:
+        test, origin = record["test"], record.get("trained_as")
+        print(
+            f"{record['member']} seed {record['seed']}: {100 * test['overall']:.2f} % of "
+            f"{test['frames']} test frames, {record['epochs']} epochs"
+            + (f", trained as {origin}" if origin else "")
+            + (", finished before" if finished_before else ""),
+            flush=True,
+        )
+
     records = pipeline.run(
         chosen,
         options.command_line,
@@ -627,13 +652,41 @@ def _run(options: argparse.Namespace) -> None:
         only=options.only,
         publish=options.publish,
         missing=options.missing,
+        tell=tell,
     )
-    for record in records:
-        test = record["test"]
-        print(
-            f"{record['member']} seed {record['seed']}: {100 * test['overall']:.2f} % of "
-            f"{test['frames']} test frames, {record['epochs']} epochs"
-        )
+    _tell_gains(chosen, records)
+
+
+def _refuse_changed(changed: Recipe, recipe: Recipe) -> None:
+    """Refuse to publish what a recipe would not give without ``--set``."""
+    from .run_settings import same, settings_of
+
+    for name in changed.members:
+        seed = recipe.seeds_of(name)[0]
+        if name not in recipe.members or not same(
+            settings_of(changed, name, seed), settings_of(recipe, name, seed)
+        ):
+            raise UserError(
+                f"--publish is for what {recipe.name} says, and --set changes how {name} is "
+                "trained: write a recipe that says so"
+            )
+
+
+def _tell_gains(recipe: Recipe, records: list[dict[str, Any]]) -> None:
+    """The gains that the recipe asks for, over the seeds that were run."""
+    from .report.collect import gain
+
+    for pair in recipe.report.gains:
+        both = [[one for one in records if one["member"] == name] for name in pair]
+        if found := gain(*both):
+            half = found.half_width
+            interval = "one seed" if half is None else f"{len(found.seeds)} seeds, 95 % interval "
+            if half is not None:
+                interval += f"{100 * (found.mean - half):+.2f} to {100 * (found.mean + half):+.2f}"
+            print(
+                f"{pair[0]} over {pair[1]}: {100 * found.mean:+.2f} points ({interval}), "
+                f"{found.verdict}"
+            )
 
 
 def _finetune(options: argparse.Namespace) -> None:
@@ -675,11 +728,25 @@ def _finetune(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from . import report
 
-    if options.check:
+    if options.recipe:
+        paths = _report_own(options)
+    elif options.check:
         report.check()
+        return
     else:
-        for path in report.write():
-            print(path)
+        paths = report.write()
+    for path in paths:
+        print(path)
+
+
+def _report_own(options: argparse.Namespace) -> list[Path]:
+    from . import pipeline, recipe, report
+
+    if not options.out or options.check:
+        raise UserError("--recipe goes with --out and not with --check")
+    chosen = recipe.load(recipe.find(options.recipe), options.budget, options.overrides)
+    folder = pipeline.recipe_folder(chosen, options.work or pipeline.WORK)
+    return report.write_own(chosen, folder, options.out)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

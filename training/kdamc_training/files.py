@@ -1,11 +1,13 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writing files: whole or not at all, and a folder by one process at a time."""
+"""Files: written whole or not at all, known by their content, a folder by one process at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,3 +50,15 @@ def alone_in(folder: Path, *, wait: bool) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal; a file that was not changed is read once only."""
+    found = path.stat()
+    return _sha256(path, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -39,7 +39,7 @@ from .datasets.dataset_file import (
 )
 from .errors import UserError
 from .evaluate import NOISE
-from .files import alone_in, replacing
+from .files import alone_in, replacing, sha256_of
 from .lightning_module import ClassifierModule
 from .networks import registry
 from .networks.outputs import outputs_of
@@ -208,11 +208,7 @@ def _source(path: Path, begun: _Start) -> _Source:
                 f"{path} has frames of {data.frame_length} samples, the model takes {wanted}: "
                 f"import the recordings with --frame-length {wanted}"
             )
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return _Source(path, data.info, len(data), digest.hexdigest())
+        return _Source(path, data.info, len(data), sha256_of(path))
 
 
 def _present(source: _Source) -> list[str]:

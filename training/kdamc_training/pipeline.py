@@ -16,7 +16,7 @@ import logging
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,10 @@ from .datasets import registry as generators
 from .datasets.dataset_file import DataSetFile, training_split
 from .datasets.generate import generate
 from .errors import UserError
-from .files import alone_in, replacing
-from .recipe import RECIPES, AugmentSection, DataPart, DataSection, PublishSection, Recipe
+from .files import alone_in, replacing, sha256_of
+from .recipe import RECIPES, DataPart, DataSection, PublishSection, Recipe
 from .records import read_record, write_record
+from .run_settings import same, settings_of
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +50,6 @@ _UNIT_SECONDS = 0.5
 _NOTE = "settings.yaml"
 _EVALUATION_BATCH = 512
 _UNKNOWN_FROM_DB = 5
-_LATER_KEYS = {
-    "train_share": 1.0,
-    "more_teachers": [],
-    "teacher_rotations": 1,
-    "teacher_sees": "augmented",
-}
-"""Keys of a member with their defaults, which folders of runs that were before them do not have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +72,7 @@ def run(
     only: Sequence[str] = (),
     publish: bool = False,
     missing: bool = False,
+    tell: Callable[[dict[str, Any], bool], None] = lambda record, finished_before: None,
 ) -> list[dict[str, Any]]:
     """Do everything ``recipe`` says; returns the records, one a member and seed.
 
@@ -86,9 +81,9 @@ def run(
     record, with these settings, is published, and a teacher among them is trained again only where
     neither its run nor its published weights are at hand. With ``publish`` the records go to
     ``training/results/``, and the members that the recipe publishes to ``models/`` with their
-    cards.
-    Raises UserError before anything is done for what a recipe asks for and cannot be had, and if a
-    run or a published record with other settings would be in the way.
+    cards. ``tell`` is called with each record as it comes, and with whether its run was finished
+    before. Raises UserError before anything is done for what a recipe asks for and cannot be had,
+    and if a run or a published record with other settings would be in the way.
     """
     from .export import git_revision
     from .preflight import check
@@ -96,7 +91,7 @@ def run(
     asked = list(only or recipe.members)
     wanted = _with_teachers(recipe, asked)
     revision = git_revision()  # now: by the end of a long run the checkout may have moved on
-    folder = work / f"{recipe.name}-{recipe.budget}"
+    folder = recipe_folder(recipe, work)
     runs = [
         (name, seed) for name in recipe.members if name in wanted for seed in recipe.seeds_of(name)
     ]
@@ -109,8 +104,9 @@ def run(
     held, cells = parts.validation.cells(), parts.test.cells()
     if held < cells and recipe.budget != "smoke":
         _log.warning(
-            "held-out frames are of %d of %d cells (classes at SNR labels); "
-            "a part data.validation can have all",
+            "held-out frames are of %d of %d cells (classes at SNR labels), as passes are not "
+            "divided; a part of their own, as data.validation: {frames_per_cell: 20, seed: 12, "
+            "speech: train}, is of all",
             held,
             cells,
         )
@@ -120,8 +116,10 @@ def run(
         own.mkdir(parents=True, exist_ok=True)
         with alone_in(own, wait=False):
             _refuse_others(recipe, member, seed, own, publish)  # of a run that ended meanwhile
+            finished = (own / RECORD).is_file()
             record = _run_member(recipe, member, seed, parts, work, folder, command, revision)
         records.append(record)
+        tell(record, finished)
         if publish and (member, seed) not in published:
             write_record(results_path(recipe, member, seed), record)
     new = set(todo) - published
@@ -136,6 +134,11 @@ def results_path(recipe: Recipe, member: str, seed: int) -> Path:
     return RESULTS / recipe.name / recipe.budget / f"{member}-s{seed}.json"
 
 
+def recipe_folder(recipe: Recipe, work: Path = WORK) -> Path:
+    """The folder of all trainings of a recipe."""
+    return work / f"{recipe.name}-{recipe.budget}"
+
+
 def member_folder(folder: Path, member: str, seed: int) -> Path:
     """The folder of one training within its recipe's ``folder``."""
     return folder / f"{member}-s{seed}"
@@ -144,7 +147,7 @@ def member_folder(folder: Path, member: str, seed: int) -> Path:
 def _is_published(recipe: Recipe, member: str, seed: int) -> bool:
     """Whether the record of such a run, with these settings, is published."""
     path = results_path(recipe, member, seed)
-    return path.is_file() and read_record(path)["settings"] == settings_of(recipe, member, seed)
+    return path.is_file() and same(read_record(path)["settings"], settings_of(recipe, member, seed))
 
 
 def _lacking(
@@ -191,6 +194,8 @@ def prepare_data(data: DataSection, folder: Path, jobs: int) -> Parts:
 
     if data.file:
         path = Path(data.file)
+        if data.file_sha256 and sha256_of(path) != data.file_sha256:
+            raise UserError(f"{path} has another content than its recipe or run says (SHA-256)")
         with DataSetFile(path) as file:
             chosen = split(file, data.split, data.split_seed)
             labels = file.z[:].astype(int)
@@ -473,58 +478,6 @@ def _loss_terms(folder: Path, names: list[str]) -> dict[str, dict[str, list[floa
     return {"loss_terms": {name: [of[0], of[-1]] for name, of in told.items() if of}}
 
 
-def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
-    """What decides the result of one training, its teacher's settings included."""
-    own = dataclasses.asdict(recipe.members[member])
-    del own["seeds"], own["train"], own["about"]
-    for key, default in _LATER_KEYS.items():
-        if own[key] == default:
-            del own[key]
-    train = dataclasses.asdict(recipe.train_of(member))
-    if not train["quantize"]:
-        del train["quantize"]  # as in folders of runs that were before there was such training
-    settings = {
-        "member": own,
-        "train": train,
-        "seed": seed,
-        "data": _data_settings(recipe.data),
-        "augment": _augment_settings(recipe.augment),
-    }
-    if name := recipe.members[member].teacher:
-        settings["teacher"] = settings_of(recipe, name, recipe.seeds_of(name)[0])
-    if others := recipe.members[member].more_teachers:
-        settings["more_teachers"] = [
-            settings_of(recipe, name, recipe.seeds_of(name)[0]) for name in others
-        ]
-    return settings
-
-
-def _augment_settings(augment: AugmentSection) -> dict[str, Any]:
-    """As in folders of runs that were before frames could be reversed, limited, given noise, or
-    made strange."""
-    settings = dataclasses.asdict(augment)
-    for key in ("reversal", "limiting", "noise", "noise_rise", "strangers"):
-        if not settings[key]:
-            del settings[key]
-    if augment.limiting_drive == AugmentSection().limiting_drive:
-        del settings["limiting_drive"]
-    return settings
-
-
-def _data_settings(data: DataSection) -> dict[str, Any]:
-    """As in folders of runs that were before classes could be left out and parts could come from
-    elsewhere."""
-    settings = dataclasses.asdict(data)
-    if not data.validation:
-        del settings["validation"]
-    for part in settings.values():
-        if isinstance(part, dict) and not part["generator"]:
-            del part["generator"]
-    if not data.without:
-        del settings["without"]
-    return settings
-
-
 def _as_text(settings: dict[str, Any]) -> str:
     return yaml.safe_dump(settings, sort_keys=False)
 
@@ -533,7 +486,7 @@ def _refuse_others(recipe: Recipe, member: str, seed: int, folder: Path, publish
     """Refuse a folder, or the place of the record to be published, that other settings have."""
     settings = settings_of(recipe, member, seed)
     note, published = folder / _NOTE, results_path(recipe, member, seed)
-    if note.is_file() and note.read_text(encoding="utf-8") != _as_text(settings):
+    if note.is_file() and not same(yaml.safe_load(note.read_text(encoding="utf-8")), settings):
         raise UserError(
             f"{folder} holds a run with other settings (see its {_NOTE}); "
             "remove it or choose another folder with --work"
@@ -542,7 +495,7 @@ def _refuse_others(recipe: Recipe, member: str, seed: int, folder: Path, publish
         return
     if recipe.budget == "smoke":
         raise UserError("figures of the budget smoke mean nothing: they are not published")
-    if published.is_file() and read_record(published)["settings"] != settings:
+    if published.is_file() and not same(read_record(published)["settings"], settings):
         raise UserError(f"{published} is the record of a run with other settings; remove it first")
 
 

@@ -53,17 +53,18 @@ class DataSection:
     A generated ``test`` part is another seed with other speech; ``validation_share`` of the
     training passes is held out, unless there is a part ``validation``, which of few frames a cell
     is the better choice: a pass of some 30 frames is not divided, so that a small share of few
-    passes leaves many cells without a frame. ``split`` names one of the
-    presets by which a data set file (an imported genuine one, say) is parted, with ``split_seed``
-    in place of the preset's. ``snr`` is the lowest and highest SNR label used. ``without`` names
-    classes left out of training and test, as what a network has never seen. ``train_share`` keeps
-    so much of the training frames, evenly from all cells. ``runs`` are for fitting temperature and
-    fusion exponent, ``test`` and ``test_runs`` are only ever measured on; without ``runs`` the
-    temperature is fitted on the validation frames.
+    passes leaves many cells without a frame. ``split`` names one of the presets by which a data set
+    file (an imported genuine one, say) is parted, with ``split_seed`` in place of the preset's, and
+    ``file_sha256`` refuses a file of another content. ``snr`` is the lowest and highest SNR label
+    used. ``without`` names classes left out of training and test, as what a network has never seen.
+    ``train_share`` keeps so much of the training frames, evenly from all cells. ``runs`` are for
+    fitting temperature and fusion exponent, ``test`` and ``test_runs`` are only ever measured on;
+    without ``runs`` the temperature is fitted on the validation frames.
     """
 
     generator: str = ""
     file: str = ""
+    file_sha256: str = ""
     split: str = ""
     split_seed: int | None = None
     snr: list[int] = field(default_factory=list)

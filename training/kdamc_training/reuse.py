@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from .files import replacing
+from .run_settings import comparable
 from .training import BEST_CHECKPOINT, FINISHED, LAST_CHECKPOINT, METRICS
 
 _NOT_TRAINED_ON = ("test", "runs", "test_runs")
@@ -43,7 +44,7 @@ def adopt(
 
 def _training(settings: dict[str, Any]) -> dict[str, Any]:
     """What of a run's settings decides its weights."""
-    kept = copy.deepcopy(settings)
+    kept = copy.deepcopy(comparable(settings))
     for key in _NOT_TRAINED_ON:
         kept.get("data", {}).pop(key, None)
     for name in _NAMES:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from kdamc_training import networks, pipeline, recipe
+from kdamc_training import networks, recipe, run_settings
 from kdamc_training.cli import main
 from kdamc_training.compression import qat
 from kdamc_training.compression.int8 import Scheme, open_target, quantize
@@ -128,11 +128,11 @@ def test_refused_by_name(capsys):
 
 def test_settings_of_other_runs_stay_as_they_were():
     loaded = recipe.load(recipe.find("plain/rml2016.10a"), "smoke")
-    assert "quantize" not in pipeline.settings_of(loaded, "student", 0)["train"]
+    assert "quantize" not in run_settings.settings_of(loaded, "student", 0)["train"]
     changed = recipe.load(
         recipe.find("plain/rml2016.10a"), "smoke", ["members.student.train.quantize=int8"]
     )
-    assert pipeline.settings_of(changed, "student", 0)["train"]["quantize"] == "int8"
+    assert run_settings.settings_of(changed, "student", 0)["train"]["quantize"] == "int8"
 
 
 def test_a_recipe_trains_for_int8(toy_file: Path, tmp_path, capsys):

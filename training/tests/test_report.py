@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from gnuradio.kdamc.accuracy import measure
-from kdamc_training import cli, pipeline, recipe, report
+from kdamc_training import cli, pipeline, recipe, report, run_settings
 from kdamc_training.compression import recipe as compression_recipe
 from kdamc_training.errors import UserError
 from kdamc_training.records import read_record, write_record
@@ -44,7 +44,7 @@ def make_record(results, name, member, seed, *, overall=None, budget="reduced", 
         "budget": budget,
         "member": member,
         "seed": seed,
-        "settings": pipeline.settings_of(chosen, member, seed),
+        "settings": run_settings.settings_of(chosen, member, seed),
         "train_data": f"{generator} 1 seed 11 speech train",
         "train_frames": 1000,
         "validation_frames": 100,

@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 from gnuradio.kdamc.accuracy import measure
-from kdamc_training import bound, pipeline, recipe, report
+from kdamc_training import bound, pipeline, recipe, report, run_settings
 from kdamc_training.datasets.bound import CLASSES
 from kdamc_training.records import read_record, write_record
 
@@ -36,7 +36,7 @@ def add(results, member, gap, *, seed=0, error=0.01):
         "budget": "reduced",
         "member": member,
         "seed": seed,
-        "settings": pipeline.settings_of(chosen, member, seed),
+        "settings": run_settings.settings_of(chosen, member, seed),
         "train_frames": 1000,
         "validation_frames": 100,
         "parameters": 1,

@@ -47,7 +47,7 @@ import onnx
 import torch
 from torch import nn
 
-from .. import calibration, pipeline
+from .. import calibration, pipeline, run_settings
 from .. import recipe as recipes
 from ..checkpoints import open_run
 from ..complexity import parameters
@@ -174,7 +174,7 @@ def settings_of(recipe: CompressionRecipe, training: recipes.Recipe, row: str) -
     """What decides the result of a row, the training that it begins from included."""
     own, origin = recipe.rows[row], recipe.origin(row)
     settings: dict[str, Any] = {
-        "trained": pipeline.settings_of(
+        "trained": run_settings.settings_of(
             training, origin.member, training.seeds_of(origin.member)[0]
         ),
         "seed": recipe.seed,
@@ -203,7 +203,7 @@ def _with_origins(recipe: CompressionRecipe, only: Sequence[str]) -> list[str]:
 
 
 def _trained(training: recipes.Recipe, member: str, work: Path) -> Path:
-    folder = work / f"{training.name}-{training.budget}"
+    folder = pipeline.recipe_folder(training, work)
     return pipeline.member_folder(folder, member, training.seeds_of(member)[0])
 
 
@@ -235,8 +235,8 @@ def _check(recipe: CompressionRecipe, training: recipes.Recipe, name: str, work:
             f"{trained} holds no finished run; first: kdamc-train run {recipe.of} "
             f"--budget {recipe.budget} --only {origin.member}"
         )
-    wanted = pipeline.settings_of(training, origin.member, training.seeds_of(origin.member)[0])
-    if read_record(trained / pipeline.RECORD).get("settings") != wanted:
+    wanted = run_settings.settings_of(training, origin.member, training.seeds_of(origin.member)[0])
+    if not run_settings.same(read_record(trained / pipeline.RECORD).get("settings", {}), wanted):
         raise UserError(f"{trained} is a run with other settings than {training.name} has now")
 
 

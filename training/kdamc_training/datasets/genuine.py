@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 
 from ..errors import UserError
+from ..files import sha256_of
 from . import registry
 from .dataset_file import DataSetInfo
 
@@ -141,11 +141,7 @@ def describe(path: Path, name: str, classes: Sequence[str], part: Part) -> DataS
     size = path.stat().st_size
     source = {"source": path.name, "source_bytes": size}
     if size <= _LARGEST_HASHED:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        source["source_sha256"] = digest.hexdigest()
+        source["source_sha256"] = sha256_of(path)
     published = SETS[name]
     return DataSetInfo(
         classes=tuple(classes),

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .. import own_code
 from ..errors import UserError
 from ..networks.outputs import Outputs
 
@@ -56,7 +57,10 @@ def register(name: str) -> Callable[[type[Loss]], type[Loss]]:
     def add(factory: type[Loss]) -> type[Loss]:
         if name in _losses:
             raise ValueError(f"a loss named {name} exists already")
+        if not (isinstance(factory, type) and issubclass(factory, Loss)):
+            raise ValueError(f"{name} is no loss: it is not a class made from Loss")
         _losses[name] = factory
+        own_code.note("loss", name, factory)
         return factory
 
     return add

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from .. import own_code
 from ..errors import UserError
 
 Factory = Callable[..., nn.Module]
@@ -28,7 +29,10 @@ def register(name: str) -> Callable[[Factory], Factory]:
     def add(factory: Factory) -> Factory:
         if name in _networks:
             raise ValueError(f"a network named {name} exists already")
+        if not _takes(factory, "classes", "frame_length"):
+            raise ValueError(f"{name} is no network: it does not take classes and frame_length")
         _networks[name] = factory
+        own_code.note("network", name, factory)
         return factory
 
     return add
@@ -57,6 +61,12 @@ def with_defaults(name: str, options: dict[str, Any]) -> dict[str, Any]:
         if parameter.default is not inspect.Parameter.empty
     }
     return defaults | options
+
+
+def _takes(factory: Factory, *names: str) -> bool:
+    parameters = inspect.signature(factory).parameters
+    any_name = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    return any_name or set(names) <= set(parameters)
 
 
 def _factory(name: str) -> Factory:

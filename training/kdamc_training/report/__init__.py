@@ -14,7 +14,9 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import replacing
 from ..pipeline import RESULTS
+from ..recipe import Recipe
 from . import accuracy_speed, compression, experiments, int8, limit, models, robustness, speeds
+from .collect import read_runs
 from .pictures import Pictures
 
 PAGE = RESULTS.parents[1] / "docs" / "results.md"
@@ -56,6 +58,16 @@ def write(results: Path = RESULTS, page: Path = PAGE) -> list[Path]:
     with replacing(page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return [page, *written]
+
+
+def write_own(recipe: Recipe, folder: Path, page: Path) -> list[Path]:
+    """Write a page of the runs of one ``recipe`` in its ``folder``, and pictures in a folder beside
+    it; the paths written. Raises UserError if there is no run, or one that is of other settings."""
+    pictures = Pictures(Path(f"{page.stem}-images"))
+    lines = experiments.own_page(read_runs(recipe, folder), pictures)
+    with replacing(page) as temporary:
+        temporary.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    return [page, *pictures.draw(page.parent)]
 
 
 def check(results: Path = RESULTS, page: Path = PAGE) -> None:

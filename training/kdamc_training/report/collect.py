@@ -13,9 +13,10 @@ import numpy as np
 
 from .. import recipe as recipes
 from ..errors import UserError
-from ..pipeline import settings_of
+from ..pipeline import RECORD, member_folder
 from ..recipe import Recipe
 from ..records import read_record
+from ..run_settings import comparable, settings_of
 
 BUDGETS = ("paper", "reduced")
 """The smoke budget only shows that everything runs: its figures mean nothing and are left out."""
@@ -99,19 +100,39 @@ def _order(folder: Path) -> tuple:
     return *recipes.main_first(folder.parent.as_posix()), BUDGETS.index(folder.name)
 
 
+def read_runs(recipe: Recipe, folder: Path) -> Experiment:
+    """Records of the finished runs of ``recipe`` in its ``folder``; raises UserError as
+    ``read_experiments``, and if there are none."""
+    paths = (
+        member_folder(folder, member, seed) / RECORD
+        for member in recipe.members
+        for seed in recipe.seeds_of(member)
+    )
+    records = {path: read_record(path) for path in paths if path.is_file()}
+    if not records:
+        raise UserError(f"{folder} holds no finished run of {recipe.name}")
+    return _experiment(recipe, records, folder)
+
+
 def _read_experiment(folder: Path, results: Path) -> Experiment:
     name, budget = folder.parent.relative_to(results).as_posix(), folder.name
-    recipe = recipes.load(recipes.find(name), budget)
-    found: dict[str, list[dict[str, Any]]] = {member: [] for member in recipe.members}
-    first: dict[str, Any] | None = None
-    for path in folder.glob("*.json"):
-        record = read_record(path)
+    records = {path: read_record(path) for path in folder.glob("*.json")}
+    for path, record in records.items():
         check_keys(path, record, _NEEDED)
-        check_keys(path, record["test"], _NEEDED_OF_TEST)
-        member, seed = record["member"], record["seed"]
-        own = f"{record['recipe']}/{record['budget']}/{member}-s{seed}.json"
+        own = f"{record['recipe']}/{record['budget']}/{record['member']}-s{record['seed']}.json"
         if results / own != path:
             raise UserError(f"{path}: is the record of {own}")
+    return _experiment(recipes.load(recipes.find(name), budget), records, folder)
+
+
+def _experiment(recipe: Recipe, records: dict[Path, dict[str, Any]], folder: Path) -> Experiment:
+    name = recipe.name
+    found: dict[str, list[dict[str, Any]]] = {member: [] for member in recipe.members}
+    first: dict[str, Any] | None = None
+    for path, record in records.items():
+        check_keys(path, record, _NEEDED)
+        check_keys(path, record["test"], _NEEDED_OF_TEST)
+        member = record["member"]
         if member not in found:
             raise UserError(f"{path}: {name} has no member {member!r}")
         found[member].append(record)
@@ -131,7 +152,7 @@ def _read_experiment(folder: Path, results: Path) -> Experiment:
                 f"{folder}: {member} was trained with other settings than {name} has now; run it "
                 "again or undo the change"
             )
-    return Experiment(recipe, budget, members)
+    return Experiment(recipe, recipe.budget, members)
 
 
 def check_keys(path: Path, values: dict[str, Any], needed: tuple[str, ...]) -> None:
@@ -153,21 +174,10 @@ def _settings(record: dict[str, Any]) -> dict[str, Any]:
 
 def _drifted(settings: dict[str, Any], recipe: Recipe, member: str, seed: int) -> bool:
     """Whether a run's settings are not those of its recipe; a data set file may stand for data."""
+    # Code of others may be gone by now, as this package's of the revision that a record names.
+    left_out = ["code", *(["data"] if settings["data"]["file"] else [])]
     own = settings_of(recipe, member, seed)
-    if settings["data"]["file"]:
-        own, settings = _without_data(own), _without_data(settings)
-    return own != settings
-
-
-def _without_data(settings: dict[str, Any]) -> dict[str, Any]:
-    def of(key: str, value: Any) -> Any:
-        if key == "teacher" and isinstance(value, dict):
-            return _without_data(value)
-        if key == "more_teachers":
-            return [_without_data(one) for one in value]
-        return value
-
-    return {key: of(key, value) for key, value in settings.items() if key != "data"}
+    return comparable(own, *left_out) != comparable(settings, *left_out)
 
 
 def accuracy_in(record: dict[str, Any], low: int, high: int) -> float | None:

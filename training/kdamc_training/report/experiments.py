@@ -24,7 +24,7 @@ from .collect import (
     of_system,
     read_experiments,
 )
-from .markdown import NOTHING, band, percent, spread, table, whole
+from .markdown import NOTHING, band, link, percent, spread, table, whole
 from .pictures import Pictures
 from .published import Published
 
@@ -36,31 +36,39 @@ tells whether it still is what they give. A part here is a recipe at one budget.
 one: for a published system it trains as the paper did, as far as that says how. `reduced` is what a
 small machine can do: less data, fewer epochs and a schedule that fits them, some smaller networks,
 some training in bfloat16; teachers may train for longer than their students. Every recipe in
-`training/recipes` says what it changes. A cell is a class at an SNR label. Frames are held out by
-whole passes, and few passes are not of all cells. Where they are not that is said, but for records
-from before it was noted: CrossTLNet's and the edge networks' held-out frames are of about two
-fifths of the cells, ClST's and those of baselines and frontier of four fifths.
+`training/recipes` says what it changes. What a paper itself states is at the end of its parts, on
+its own data.
 
+Frames are held out by whole passes of the modulator, so that a small share leaves cells (a class at
+an SNR label) of which no frame is held out; a part says so as "of N of M cells". Records made
+before it was noted do not: the older ones of CrossTLNet and of the edge networks have held-out
+frames of about two fifths of the cells, those of ClST, baselines and frontier of four fifths.
+"""
+
+_FIGURES = """\
 Accuracies are in percent of the frames; those of a band are means over its SNR labels. Figures of
 several seeds are means ± their sample standard deviation. ECE is the expected calibration error
 (15 bins of equal mass), in percent, at the calibration temperature beside it, which was fitted on
-validation frames. MACs are for one frame. Keras counts the statistics of batch norms as parameters,
-and one bias a gate of an LSTM instead of two. Beside the epochs stands, where it is another, the
-one whose weights were the best on validation frames and are used.
+held-out frames; it is not the temperature of a loss. MACs are for one frame. Keras counts the
+statistics of batch norms as parameters, and one bias a gate of an LSTM instead of two. Beside the
+epochs stands, where it is another, the one whose weights were the best on held-out frames and are
+used.
 
 Gains are differences of overall accuracy in percentage points, paired by seed, with the 95 %
 interval of Student's t. "gain" and "loss" stand where the interval leaves 0 out, "undecided"
 elsewhere. The interval covers what the student's seed changes, not the teacher's (one teacher
 serves all, or several runs of one where that is said) nor the choice of test frames, and is not
-corrected for the number of pairs."""
+corrected for the number of pairs. The teacher's lead is its accuracy over that of the second
+network of the pair, in points."""
 
 _IN_SHORT = """\
 The gains of taught students over untaught ones in the parts below, and of label smoothing, the
 control, over plain training: of the papers' methods as they are rebuilt here, at these budgets, on
 regenerated data. A gain over a control that is a loss itself may be no more than what that lost.
-Where a teacher is hardly better than the student without one, or worse, there is little to be
-learnt from it: a missing gain then says nothing of the method, and a gain cannot be told from what
-any regularisation would give."""
+Where a teacher's lead is small, or none, there is little to be learnt from it: a missing gain then
+says nothing of the method, and a gain cannot be told from what any regularisation would give. One
+teacher is one draw: what the same training gave on another machine stands in
+clst/by-accuracy-rml2016.10a-5pct, beside clst/rml2016.10a-5pct."""
 
 _SCORES = """\
 Energy is that of the logits, mahalanobis the distance of the features from the nearest class;
@@ -75,7 +83,13 @@ PAPER_COLUMN = "paper, genuine data, full size"
 
 def introduction(results: Path, pictures: Pictures) -> list[str]:
     """What holds for the whole page."""
-    return [*_INTRODUCTION.splitlines(), ""]
+    return [*_INTRODUCTION.splitlines(), "", *_FIGURES.splitlines(), ""]
+
+
+def own_page(experiment: Experiment, pictures: Pictures) -> list[str]:
+    """A page of one recipe's runs alone."""
+    title = f"# {experiment.recipe.name}"
+    return [title, "", *_FIGURES.splitlines(), "", *_part(experiment, None, [experiment], pictures)]
 
 
 def section(results: Path, pictures: Pictures) -> list[str]:
@@ -105,7 +119,7 @@ def _in_short(experiments: list[Experiment]) -> list[str]:
     """What teaching gave, over all systems."""
     rows = []
     for experiment in experiments:
-        anchor = f"{experiment.recipe.name}, {experiment.budget}"
+        anchor = link(_title(experiment))
         for first, second in experiment.recipe.report.gains:
             if row := _gain(experiment, first, second):
                 rows.append([anchor, *row])
@@ -137,6 +151,10 @@ def _not_run(names: list[str], paper: Published | None) -> list[str]:
     return lines
 
 
+def _title(experiment: Experiment) -> str:
+    return f"{experiment.recipe.name}, {experiment.budget}"
+
+
 def _part(
     experiment: Experiment,
     paper: Published | None,
@@ -144,7 +162,7 @@ def _part(
     pictures: Pictures,
 ) -> list[str]:
     recipe = experiment.recipe
-    lines = [f"### {recipe.name}, {experiment.budget}", "", recipe.about, ""]
+    lines = [f"### {_title(experiment)}", "", recipe.about, ""]
     lines += [f"{_data(experiment)}.", ""]
     lines += _members(experiment)
     lines += _accuracies(experiment, paper)
@@ -250,7 +268,7 @@ def _accuracies(experiment: Experiment, paper: Published | None) -> list[str]:
     header += ["as Keras counts"] if keras else []
     header += ["MACs", "seeds", f"overall, {band(labels[0], labels[-1])}"]
     header += [name for name, _ in measures]
-    header += ["ECE", "temperature", "epochs", "training frames"]
+    header += ["ECE", "calibration temperature", "epochs", "training frames"]
     header += [PAPER_COLUMN] if told else []
     rows = []
     for name, records in experiment.members.items():
@@ -339,9 +357,10 @@ def _scatter(experiment: Experiment, others: list[Experiment]) -> list[str]:
         return [f"One seed each{whose}: small differences can be chance.", ""]
     std, name, other = max(found, key=lambda one: one[0])
     return [
-        f"One seed each{whose}: between seeds of `{name}` of {other.recipe.name} the standard "
-        f"deviation is {percent(std)} points. Single runs of networks that vary as much differ by "
-        f"up to {percent(_BETWEEN_TWO * std)} points in 95 of 100 cases, by chance alone.",
+        f"One seed each{whose}. Of this system's networks `{name}` of {other.recipe.name} varies "
+        f"most from seed to seed, with a standard deviation of {percent(std)} points. Single runs "
+        f"of networks that vary as much differ by up to {percent(_BETWEEN_TWO * std)} points in 95 "
+        "of 100 cases, by chance alone.",
         "",
     ]
 
@@ -352,7 +371,7 @@ _GAINS = (
     "percentage points",
     "95 % interval",
     "verdict",
-    "teacher above the latter",
+    "teacher's lead",
 )
 
 
@@ -416,7 +435,7 @@ def _lines_by_snr(experiment: Experiment, pictures: Pictures) -> list[str]:
         std = shares.std(axis=0, ddof=1).tolist() if len(records) > 1 else None
         snr = list(by_snr(records[0]))
         shown.append({"name": name, "snr": snr, "mean": shares.mean(axis=0).tolist(), "std": std})
-    title = f"{experiment.recipe.name}, {experiment.budget}"
+    title = _title(experiment)
     several = any(line["std"] for line in shown)
     about = f"Accuracy by SNR label, {title}"
     lines = []

@@ -38,5 +38,11 @@ def band(low: int, high: int) -> str:
     return f"{low}..{high} dB"
 
 
+def link(title: str) -> str:
+    """A link to the heading ``title`` of the same page."""
+    kept = (letter for letter in title.lower() if letter.isalnum() or letter in " -_")
+    return f"[{title}](#{''.join(kept).replace(' ', '-')})"
+
+
 def _is_figure(cell: str) -> bool:
     return cell == NOTHING or cell.lstrip("+-")[:1].isdigit()
