@@ -130,13 +130,21 @@ def test_the_page_shows_means_and_gains(results):
     (gain,) = rows_of(text, "`distilled` over `scratch`")
     # The teacher has 85 %, the mean of those without one is 78 %.
     assert gain[1:] == ["0, 1, 2", "+2.00", "-0.48 to +4.48", "undecided", "+7.00"]
-    (in_short,) = rows_of(text, f"{SBCNN}, reduced")
+    (in_short,) = rows_of(text, f"[{SBCNN}, reduced](#sbcnnrml201801a-reduced)")
     assert in_short[1:] == gain
     for member in ("smoothed", "scratch"):
         make_record(results, SBCNN, member, 3, overall=0.7)
-    rows = rows_of(report.build(results)[0], f"{SBCNN}, reduced")
+    rows = rows_of(report.build(results)[0], f"[{SBCNN}, reduced]")
     assert [row[1] for row in rows] == ["`distilled` over `scratch`", "`smoothed` over `scratch`"]
     assert "generator `rml2018.01a`, version 1" in text
+
+
+def test_links_of_the_page_have_their_heading():
+    text, _ = report.build(report.RESULTS)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 _-]", "", one.lower()).replace(" ", "-") for one in headings}
+    links = set(re.findall(r"\]\(#([^)]*)\)", text))
+    assert len(links) > 5 and links <= anchors
 
 
 def test_missing_members_are_named_and_their_gains_left_out(results):
@@ -161,7 +169,8 @@ def test_the_scatter_of_other_seeds_stands_below_members_of_one(tmp_path):
         make_record(tmp_path, MAPS, member, 0)
     text, _ = report.build(tmp_path)
     below = " ".join(text.split("### " + MAPS)[1].split())
-    assert f"between seeds of `distilled` of {CROSS} the standard deviation is 2.00 points" in below
+    assert f"`distilled` of {CROSS} varies most from seed to seed" in below
+    assert "a standard deviation of 2.00 points" in below
     # 1.96 standard deviations of a difference of two.
     assert "differ by up to 5.54 points in 95 of 100 cases" in below
 
@@ -169,7 +178,7 @@ def test_the_scatter_of_other_seeds_stands_below_members_of_one(tmp_path):
 def test_members_of_one_seed_beside_others_are_named(results):
     make_record(results, SBCNN, "sbcnn", 0)
     text, _ = report.build(results)
-    assert "One seed each of `sbcnn`: between seeds of `" in text
+    assert "One seed each of `sbcnn`. Of this system's networks `" in text
 
 
 def test_an_empty_folder_gives_a_page_without_figures(tmp_path):

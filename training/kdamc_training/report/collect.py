@@ -116,13 +116,14 @@ def read_runs(recipe: Recipe, folder: Path) -> Experiment:
 
 def _read_experiment(folder: Path, results: Path) -> Experiment:
     name, budget = folder.parent.relative_to(results).as_posix(), folder.name
+    recipe = recipes.load(recipes.find(name), budget)
     records = {path: read_record(path) for path in folder.glob("*.json")}
     for path, record in records.items():
         check_keys(path, record, _NEEDED)
         own = f"{record['recipe']}/{record['budget']}/{record['member']}-s{record['seed']}.json"
         if results / own != path:
             raise UserError(f"{path}: is the record of {own}")
-    return _experiment(recipes.load(recipes.find(name), budget), records, folder)
+    return _experiment(recipe, records, folder)
 
 
 def _experiment(recipe: Recipe, records: dict[Path, dict[str, Any]], folder: Path) -> Experiment:
