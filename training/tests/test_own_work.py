@@ -110,7 +110,7 @@ def test_a_network_and_a_loss_of_ones_own_are_trained_and_told(run, tmp_path, mi
     assert main([*own, "--out", str(page)]) == 0
     text = page.read_text()
     assert (
-        text.startswith("# mine/tones\n")
+        text.startswith("# mine/tones, paper\n")
         and f"`distilled` over `scratch` | 0, 1 | {gain[1]}" in text
     )
     (picture,) = re.findall(r"!\[.*\]\((.*\.png)\)", text)

@@ -88,8 +88,8 @@ def introduction(results: Path, pictures: Pictures) -> list[str]:
 
 def own_page(experiment: Experiment, pictures: Pictures) -> list[str]:
     """A page of one recipe's runs alone."""
-    title = f"# {experiment.recipe.name}"
-    return [title, "", *_FIGURES.splitlines(), "", *_part(experiment, None, [experiment], pictures)]
+    title, *part = _part(experiment, None, [experiment], pictures)
+    return [title.replace("###", "#"), "", *_FIGURES.splitlines(), *part]
 
 
 def section(results: Path, pictures: Pictures) -> list[str]:
