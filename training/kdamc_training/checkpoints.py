@@ -31,10 +31,11 @@ from .files import alone_in, replacing, sha256_of
 from .lightning_module import ClassifierModule
 from .pipeline import RECORD, RESULTS
 from .records import read_record, write_record
+from .run_settings import same
 
 CHECKPOINTS = recipes.RECIPES.parent / "checkpoints"
 SUFFIX = ".safetensors"
-MOST_BYTES_OF_A_SYSTEM = 4_000_000
+MOST_BYTES_OF_A_SYSTEM = 8_000_000
 README = "README.md"
 
 _KEY = "kdamc"
@@ -108,7 +109,7 @@ def publish(
     """
     module, record = open_run(folder)
     published = _record_path(record, results)
-    if published.is_file() and read_record(published).get("settings") != record["settings"]:
+    if published.is_file() and not same(read_record(published)["settings"], record["settings"]):
         raise UserError(f"{published} is the record of a run with other settings; remove it first")
     about = {key: record[key] for key in _OF_RECORD}
     about |= {key: module.hparams[key] for key in _OF_MODULE}
