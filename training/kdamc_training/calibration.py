@@ -87,12 +87,12 @@ def mean_nll(log_posteriors: np.ndarray, labels: np.ndarray) -> float:
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature in 0.05 to 20 that makes ``logits (n, classes)`` most likely."""
+    """The temperature in 0.05 to 1,000 that makes ``logits (n, classes)`` most likely."""
     from scipy.optimize import minimize_scalar
 
     fit = minimize_scalar(
         lambda log_t: mean_nll(log_softmax(logits, np.exp(log_t)), labels),
-        bounds=(np.log(0.05), np.log(20.0)),
+        bounds=(np.log(0.05), np.log(1000.0)),
         method="bounded",
         options={"xatol": 1e-5},
     )

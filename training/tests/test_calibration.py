@@ -18,7 +18,7 @@ def drawn(count, seed=1, scale=1.5):
     return logits, labels
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0, 60.0])
 def test_the_temperature_is_recovered(temperature):
     logits, labels = drawn(40_000)
     fitted = calibration.fit_temperature(logits * temperature, labels)
