@@ -64,7 +64,8 @@ def mine(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(mine, toy_file, tmp_path, monkeypatch, capsys):
-    """Runs the recipe, as a new process would, with more arguments; its lines, or its error."""
+    """Runs the recipe, as a new process would, which knows what is of the package alone, with more
+    arguments; its lines, or its error."""
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(RECIPE.format(file=toy_file))
 
@@ -75,7 +76,7 @@ def run(mine, toy_file, tmp_path, monkeypatch, capsys):
             kept = {
                 name: made
                 for name, made in getattr(registry, table).items()
-                if made.__module__ != mine.stem
+                if made.__module__.startswith("kdamc_training.")
             }
             monkeypatch.setattr(registry, table, kept)
         sys.modules.pop(mine.stem, None)
