@@ -368,7 +368,9 @@ class ClassifierModule(lightning.LightningModule):
                 optimizer,
                 mode="min" if settings["monitor"] == "val_loss" else "max",
                 factor=settings["plateau_factor"],
-                patience=settings["plateau_patience"],
+                # Torch counts the epochs that it bears, and reduces in the one after.
+                patience=settings["plateau_patience"] - 1,
+                threshold=0.0,
             )
             # Stepped by hand below: Lightning steps it after the checkpoint of the epoch was
             # written, and a resumed run would miss that step.

@@ -57,9 +57,9 @@ class DataSection:
     file (an imported genuine one, say) is parted, with ``split_seed`` in place of the preset's, and
     ``file_sha256`` refuses a file of another content. ``snr`` is the lowest and highest SNR label
     used. ``without`` names classes left out of training and test, as what a network has never seen.
-    ``train_share`` keeps so much of the training frames, evenly from all cells. ``runs`` are for
-    fitting temperature and fusion exponent, ``test`` and ``test_runs`` are only ever measured on;
-    without ``runs`` the temperature is fitted on the validation frames.
+    ``train_share`` keeps so much of the training frames, evenly from all cells. Temperatures are
+    fitted on the validation frames, fusion exponents on ``runs``, if there are any; ``test`` and
+    ``test_runs`` are only ever measured on.
     """
 
     generator: str = ""
@@ -561,7 +561,7 @@ def _check_train(train: TrainSection, where: str) -> None:
             (f"{where}.learning_rate", train.learning_rate, 1e-8, 10.0),
             (f"{where}.weight_decay", train.weight_decay, 0.0, 10.0),
             (f"{where}.warmup_epochs", train.warmup_epochs, 0.0, float(train.epochs)),
-            (f"{where}.plateau_patience", train.plateau_patience, 0, 100000),
+            (f"{where}.plateau_patience", train.plateau_patience, 1, 100000),
             (f"{where}.plateau_factor", train.plateau_factor, 0.001, 0.999),
             (f"{where}.early_stopping", train.early_stopping, 0, 100000),
             (f"{where}.ema_decay", train.ema_decay, 0.0, 0.999999),

@@ -216,7 +216,7 @@ class Kill(Callback):
 PLATEAU = [
     "train.schedule=plateau",
     "train.warmup_epochs=0",
-    "train.plateau_patience=0",
+    "train.plateau_patience=1",
     "train.plateau_factor=0.01",
     "train.ema_decay=0",
     "train.keep=best",
@@ -331,6 +331,19 @@ def test_the_plateau_lowers_the_rate_and_early_stopping_ends_the_run(toy_file, t
     assert best == int(np.argmin(losses))
     assert len(losses) == best + 1 + 2
     assert list(tmp_path.glob("events.out.tfevents.*"))
+
+
+def test_the_plateau_halves_the_rate_after_so_many_epochs_without_gain(toy_file, tmp_path):
+    """As papers that trained with Keras count, which reduces at the end of the last of them."""
+    changes = ["train.learning_rate=0.1", "train.plateau_patience=3", "train.plateau_factor=0.5"]
+    job = toy_job(toy_file, *PLATEAU, *changes, "train.early_stopping=0")
+    module = training._module(job, job.recipe.train_of(job.member), Frames(job.training))
+    schedule = module.configure_optimizers()["lr_scheduler"]["scheduler"]
+    rates = []
+    for loss in (1.0, 0.9, 0.9, 0.95, 0.9, 0.9, 0.9, 0.9, 0.89999):
+        schedule.step(loss)
+        rates.append(schedule.get_last_lr()[0])
+    assert rates == pytest.approx([0.1] * 4 + [0.05] * 3 + [0.025] * 2)
 
 
 def test_a_distilled_student_learns_from_its_teacher_alone(toy_file, tmp_path):
