@@ -7,8 +7,8 @@ distillation", arXiv 2312.17446. From a summary of the paper are the order of th
 embedding of three convolutions, four blocks of a down-sampling convolution and a transformer
 whose queries, keys and values are made by convolutions (CTP), and after each of these the
 parallel spatial and channel attention (PSCA); pooling and one dense layer. All widths, kernels
-and norms and the formulas of CTP and PSCA are our choice, so its size (416,425 parameters at 11
-classes) is not the paper's.
+and norms and the formulas of CTP and PSCA are our choice, and so is a CTP without the PSCA that
+the summary also has inside it; its size (416,425 parameters at 11 classes) is not the paper's.
 """
 
 from __future__ import annotations

@@ -89,7 +89,9 @@ class CrossAttention(nn.Module):
     """Two branches ``(n, L, width)`` look at each other (the paper's equations 4 and 5).
 
     One map of a branch is both its queries and its keys, so both directions weigh the same
-    products: softmax over the tokens whose values are taken. Nothing passes by.
+    products. Nothing passes by. By the letter of equation 5 the weights of the A/P values are a
+    softmax over the I/Q tokens; ours is over the tokens whose values are taken, as in any
+    attention, and the scale is the root of a head's width.
     """
 
     def __init__(self, width: int, inner: int, heads: int) -> None:

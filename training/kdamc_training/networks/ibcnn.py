@@ -9,8 +9,10 @@ them for a teacher. Theirs are the two stages, the order of the blocks and the d
 Pereira's slides neither say how the picture is made nor give figures inside the blocks. Our
 choices: the logits of a frame, one pixel each, from its least to its greatest on 256 levels from 0
 to 1; the widths and kernels, which give 141,784 parameters at 24 classes as Keras counts them (the
-second stage has 70,160 of them); and training both stages at once, the rounding passed by the
-gradient as if it were not there.
+second stage has 70,160 of them); the dropout before the dense layer, where the slides name it
+after; and training both stages at once, the rounding passed by the gradient as if it were not
+there, where the slides read as if a trained first stage made the pictures that the second learns
+from.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 Of Xu, Luo, Parr and Luo, "A spatiotemporal multi-channel learning framework for automatic
 modulation recognition", IEEE Wireless Communications Letters 9, 2020, as published: 406,199
 parameters at 11 classes. MLD-Net's table gives it 1.16 M and 34.36 M operations, which no width
-of this network has: it takes 49 M multiply-accumulates, and 121 M at ``width`` 256, where it has
+of this network has: it takes 49 M multiply-accumulates, and 128 M at ``width`` 256, where it has
 1.15 M parameters.
 """
 
