@@ -57,8 +57,11 @@ class Calibration:
 
 
 def fit(model: Model, validation: Part, runs_file: Path | None) -> Calibration:
-    """Fit ``model``'s temperature on ``validation`` and its fusion on a data set of runs, neither
-    of which any training saw; without runs, frames of one run count as copies of one another.
+    """Fit ``model``'s temperature on ``validation`` and its fusion on a data set of runs; without
+    runs, frames of one run count as copies of one another.
+
+    No network learnt from either, though the epoch whose weights are used may have been chosen on
+    ``validation``.
 
     Runs are many frames of few signals: for a temperature they are too few.
     """
