@@ -165,18 +165,21 @@ def fusion_metadata(fusion: contract.Fusion) -> dict[str, str]:
 
 
 def git_revision() -> str:
-    """Revision of the checkout, "-dirty" if the training wing differs; "unknown" outside git."""
-    wing = Path(__file__).resolve().parents[1]
+    """Revision of the checkout, "-dirty" if its code differs; "unknown" outside git.
+
+    Records and recipes do not count: a record tells its settings itself.
+    """
+    root = Path(__file__).resolve().parents[2]
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", *arguments], cwd=wing, capture_output=True, text=True, check=True
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:
         revision = git("rev-parse", "--short=12", "HEAD")
-        return revision + (
-            "-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", ".") else ""
-        )
+        code = ("training/kdamc_training", "python", "lib", "include")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *code)
+        return f"{revision}-dirty" if changed else revision
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
