@@ -277,7 +277,7 @@ def _run_member(
     revision: str,
 ) -> dict[str, Any]:
     """Train and measure one member with one seed, or read the record of having done so."""
-    from . import bound, calibration, checkpoints, reuse, training
+    from . import bound, calibration, checkpoints, reuse, teacher_cache, training
     from .complexity import keras_parameters, macs, parameters
     from .evaluate import describe_data, measure
     from .export import load_checkpoint
@@ -292,20 +292,22 @@ def _run_member(
         return read_record(folder / RECORD)
     share = recipe.members[member].train_share
     parts = dataclasses.replace(parts, training=thinned(parts.training, share, 0))
-    teacher, cache, teacher_record = None, None, None
+    teacher, cache, teacher_record, taught_by = None, None, None, ""
     own = recipe.members[member]
     if own.teacher:
         homes = {
             name: member_folder(base, name, recipe.seeds_of(name)[0]) for name in own.teachers()
         }
         networks = [checkpoints.open_run(home, RESULTS)[0].network for home in homes.values()]
-        teacher, together = networks[0], ""
+        teacher, turned = networks[0], ""
         if len(networks) > 1 or own.teacher_rotations > 1:
             teacher = Ensemble(networks, own.teacher_rotations)
-            together = f"_with_{'_'.join(own.more_teachers)}_turned_{own.teacher_rotations}"
+            turned = f"_turned_{own.teacher_rotations}"
+        taught_by = teacher_cache.digest(teacher)
         home = homes[own.teacher]
         teacher_record = read_record(home / RECORD)
-        cache = home / f"shows_{parts.training.path.stem}_{len(parts.training)}{together}"
+        shown = f"{parts.training.path.stem}_{len(parts.training)}{turned}"
+        cache = home / f"shows_{shown}_by_{taught_by[:12]}"
     names = {
         "recipe": recipe.name,
         "member": member,
@@ -313,7 +315,8 @@ def _run_member(
         "budget": recipe.budget,
         "command": command,
     }
-    origin = reuse.adopt(folder, work, _NOTE, settings, names)
+    origin = reuse.adopt(folder, work, _NOTE, settings, names, taught_by)
+    began = reuse.begin(folder, revision, taught_by)
     started = time.monotonic()
     checkpoint = training.fit(
         training.Job(
@@ -388,6 +391,7 @@ def _run_member(
         },
         **surroundings(),
         "git_rev": revision,
+        **({"trained_git_rev": began} if began not in ("", revision) else {}),
     }
     write_record(folder / RECORD, record)
     return record

@@ -1,6 +1,10 @@
 # Copyright 2026 gr-kdamc authors.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The same training asked for by two recipes is done once: the second takes what the first made."""
+"""The same training asked for by two recipes is done once: the second takes what the first made.
+
+So that nothing is said of it that was not so, a run's folder keeps in ``began.json`` of which
+revision its training is, ``git_rev``, and which weights teach it, ``teacher_sha256``, "" for none.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,13 @@ from typing import Any
 import torch
 import yaml
 
+from .errors import UserError
 from .files import replacing
+from .records import read_record, write_record
 from .run_settings import comparable
 from .training import BEST_CHECKPOINT, FINISHED, LAST_CHECKPOINT, METRICS
+
+BEGAN = "began.json"
 
 _NOT_TRAINED_ON = ("test", "runs", "test_runs")
 """Of a recipe's data."""
@@ -22,13 +30,38 @@ _NAMES = ("teacher", "more_teachers")
 """Of a member: what other members are called there; their settings stand beside."""
 
 
+def begin(folder: Path, revision: str, teacher: str) -> str:
+    """Note that a training begins in ``folder``, unless it began there before.
+
+    ``teacher`` is what ``teacher_cache.digest`` gives of the weights that teach, "" for none.
+    Returns the revision that the training is of, "" for one that began before such notes were.
+    Raises UserError if it began with other weights to teach it.
+    """
+    note = folder / BEGAN
+    if note.is_file():
+        began = read_record(note)
+        if began["teacher_sha256"] != teacher:
+            raise UserError(f"{folder}: began with other weights of its teacher; remove it first")
+        return began["git_rev"]
+    if (folder / LAST_CHECKPOINT).exists():
+        return ""
+    write_record(note, {"git_rev": revision, "teacher_sha256": teacher})
+    return revision
+
+
 def adopt(
-    folder: Path, work: Path, settings_file: str, settings: dict[str, Any], names: dict[str, str]
+    folder: Path,
+    work: Path,
+    settings_file: str,
+    settings: dict[str, Any],
+    names: dict[str, str],
+    teacher: str,
 ) -> str | None:
     """Copy a finished training with the same ``settings`` from elsewhere under ``work``.
 
     ``folder`` gets its checkpoints, if none is there yet; they say ``names`` (recipe, member and so
-    on) from now on. Returns "RECIPE MEMBER" of the first that fits, None if none does.
+    on) from now on. ``teacher`` is as for ``begin``: what other weights of the same training taught
+    does not fit. Returns "RECIPE MEMBER" of the first that fits, None if none does.
     """
     if (folder / LAST_CHECKPOINT).exists():
         return None
@@ -36,6 +69,9 @@ def adopt(
     for mark in sorted(work.rglob(FINISHED)):
         note = mark.parent / settings_file
         if mark.parent == folder or not note.is_file():
+            continue
+        began = mark.parent / BEGAN
+        if began.is_file() and read_record(began)["teacher_sha256"] != teacher:
             continue
         if _training(yaml.safe_load(note.read_text(encoding="utf-8"))) == wanted:
             return _copy(mark.parent, folder, names)
@@ -67,7 +103,8 @@ def _copy(source: Path, folder: Path, names: dict[str, str]) -> str:
         describes.update(names)
         with replacing(folder / name) as temporary:
             torch.save(checkpoint, temporary)
-    if (source / METRICS).is_file():
-        shutil.copyfile(source / METRICS, folder / METRICS)
+    for name in (METRICS, BEGAN):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
     (folder / FINISHED).touch()
     return origin

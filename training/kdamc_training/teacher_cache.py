@@ -8,6 +8,7 @@ student, and running it is most of what a step of distillation costs.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -98,6 +99,15 @@ class TeacherCache:
             row("features", self._needed.features),
             row("attention", self._needed.attention),
         )
+
+
+def digest(teacher: nn.Module) -> str:
+    """SHA-256 of a network's weights, in hexadecimal: what it shows is of these alone."""
+    found = hashlib.sha256()
+    for name, values in sorted(teacher.state_dict().items()):
+        found.update(name.encode())
+        found.update(values.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def size(teacher: nn.Module, frames: Frames, needed: Needed) -> int:

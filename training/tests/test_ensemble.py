@@ -83,7 +83,7 @@ def test_a_member_may_have_several_teachers(tmp_path):
     assert [other["member"]["network"] for other in settings["more_teachers"]] == ["plain_conv"]
     assert "more_teachers" not in records[0]["settings"]["member"]
     # Augmented, and yet what the teachers show was kept.
-    (kept,) = tmp_path.glob("family/*/large-s0/shows_*_with_second_turned_2/logits.npy")
+    (kept,) = tmp_path.glob("family/*/large-s0/shows_*_turned_2_by_*/logits.npy")
     assert len(np.load(kept)) == records[-1]["train_frames"]
 
 

@@ -2,9 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A training that two recipes ask for is done once."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
-from kdamc_training import pipeline, recipe, training
+from kdamc_training import pipeline, recipe, reuse, training
+from kdamc_training.errors import UserError
 from kdamc_training.records import read_record
 
 TEMPERATURES, EDGE = "edge/temperatures-rml2016.10a", "edge/rml2016.10a"
@@ -20,6 +24,12 @@ def work(tmp_path_factory):
     work = tmp_path_factory.mktemp("work")
     pipeline.run(load(TEMPERATURES), "first", work=work, only=["temperature10"])
     return work
+
+
+@pytest.fixture
+def own_work(work, tmp_path):
+    """A copy, to spoil something in."""
+    return Path(shutil.copytree(work, tmp_path / "work"))
 
 
 @pytest.fixture
@@ -67,3 +77,62 @@ def test_a_student_of_another_teacher_is_trained(work, trained):
     other = load(TEMPERATURES, "members.teacher10.train.epochs=4", "name=edge/longer")
     pipeline.run(other, "fourth", work=work, only=["temperature10"])
     assert trained == ["teacher10-s0", "temperature10-s0"]
+
+
+def home(work, recipe_name, member):
+    return work / f"{recipe_name}-smoke" / f"{member}-s0"
+
+
+def test_a_student_of_other_weights_of_the_same_teacher_is_not_taken(own_work, trained):
+    """As another machine gives for the same settings."""
+    own = load(TEMPERATURES, "name=edge/own-draw")
+    pipeline.run(own, "fifth", work=own_work, only=["teacher10"])
+    taken = home(own_work, "edge/own-draw", "teacher10")
+    checkpoint = torch.load(taken / "best.ckpt", weights_only=False)
+    next(iter(checkpoint["state_dict"].values())).add_(1e-3)
+    torch.save(checkpoint, taken / "best.ckpt")
+    (_, student) = pipeline.run(own, "sixth", work=own_work, only=["temperature10"])
+    assert trained == ["temperature10-s0"]
+    assert "trained_as" not in student
+    assert len(list(taken.glob("shows_*"))) == 1
+    assert home(own_work, TEMPERATURES, "temperature10").is_dir()
+
+
+def test_a_cache_is_of_the_weights_that_it_shows(own_work):
+    """Of a teacher that was trained anew nothing old is taught."""
+    own = load(TEMPERATURES, "name=edge/own-cache")
+    pipeline.run(own, "seventh", work=own_work, only=["teacher10"])
+    teacher = home(own_work, "edge/own-cache", "teacher10")
+    for change in (1e-3, 1e-2):
+        checkpoint = torch.load(teacher / "best.ckpt", weights_only=False)
+        next(iter(checkpoint["state_dict"].values())).add_(change)
+        torch.save(checkpoint, teacher / "best.ckpt")
+        student = load(TEMPERATURES, "name=edge/own-cache", "members.temperature10.about=again")
+        pipeline.run(student, "eighth", work=own_work, only=["temperature10"])
+        shutil.rmtree(home(own_work, "edge/own-cache", "temperature10"))
+    assert len(list(teacher.glob("shows_*"))) == 2
+
+
+def test_a_training_says_of_which_revision_it_is(own_work, monkeypatch):
+    monkeypatch.setattr("kdamc_training.export.git_revision", lambda: "later")
+    other = load(TEMPERATURES, "name=edge/later")
+    teacher, student = pipeline.run(other, "ninth", work=own_work, only=["temperature10"])
+    began = read_record(home(own_work, TEMPERATURES, "temperature10") / reuse.BEGAN)
+    assert (student["git_rev"], student["trained_git_rev"]) == ("later", began["git_rev"])
+    assert teacher["trained_git_rev"] == began["git_rev"] != "later"
+    fresh = load(TEMPERATURES, "name=edge/fresh", "train.epochs=3")
+    (record,) = pipeline.run(fresh, "tenth", work=own_work, only=["vtcnn2"])
+    assert record["git_rev"] == "later" and "trained_git_rev" not in record
+
+
+def test_a_training_does_not_go_on_with_another_teacher(tmp_path):
+    assert reuse.begin(tmp_path, "one", "a") == "one"
+    assert reuse.begin(tmp_path, "two", "a") == "one"
+    with pytest.raises(UserError, match="other weights"):
+        reuse.begin(tmp_path, "two", "b")
+
+
+def test_what_began_before_such_notes_says_nothing(tmp_path):
+    (tmp_path / training.LAST_CHECKPOINT).touch()
+    assert reuse.begin(tmp_path, "one", "a") == ""
+    assert not (tmp_path / reuse.BEGAN).exists()

@@ -283,7 +283,7 @@ def _run_row(row: _Row, settings: dict[str, Any], command: str, revision: str) -
         "method": "net_trim" if origin.gain is not None else "product_quantization",
         **facts,
         **_measured(row, module, command),
-        "trained_git_rev": trained["git_rev"],
+        "trained_git_rev": trained.get("trained_git_rev", trained["git_rev"]),
         **pipeline.surroundings(),
         "git_rev": revision,
     }
