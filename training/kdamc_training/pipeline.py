@@ -98,6 +98,8 @@ def run(
     check(recipe, wanted)
     for member, seed in runs:
         _refuse_others(recipe, member, seed, member_folder(folder, member, seed), publish)
+    if publish:
+        _refuse_other_models(recipe, asked)
     published = {run for run in runs if missing and _is_published(recipe, *run)}
     todo = _lacking(recipe, runs, published, folder) if missing else runs
     parts = prepare_data(recipe.data, work / "data", jobs)
@@ -501,6 +503,22 @@ def _refuse_others(recipe: Recipe, member: str, seed: int, folder: Path, publish
         raise UserError("figures of the budget smoke mean nothing: they are not published")
     if published.is_file() and not same(read_record(published)["settings"], settings):
         raise UserError(f"{published} is the record of a run with other settings; remove it first")
+
+
+def _refuse_other_models(recipe: Recipe, asked: list[str]) -> None:
+    """Refuse the place of a shipped model that is another recipe's, or of other settings."""
+    for chosen in recipe.publish:
+        record = RESULTS / f"{chosen.model_name}.json"
+        if chosen.member not in asked or not record.is_file():
+            continue
+        shipped, own = read_record(record), recipe.seeds_of(chosen.member)[0]
+        if (shipped["recipe"], shipped["budget"]) != (recipe.name, recipe.budget) or not same(
+            shipped["settings"], settings_of(recipe, chosen.member, own)
+        ):
+            raise UserError(
+                f"{record} is the record of a model of {shipped['recipe']} at the budget "
+                f"{shipped['budget']}, with other settings; remove it first"
+            )
 
 
 def _ship(

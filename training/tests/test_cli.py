@@ -75,6 +75,9 @@ def test_a_recipe_from_data_to_model_card(capsys, tmp_path):
         "smoke",
         "--work",
         str(tmp_path),
+        "--set",
+        "publish=[{member: student, model_name: rml2016_10a_plain}, "
+        "{member: student, model_name: rml2016_10a_plain_int8, quantize: int8}]",
     ]
     assert main(arguments) == 0
     folder = tmp_path / "plain" / "rml2016.10a-smoke" / "student-s0"

@@ -194,6 +194,33 @@ def test_other_settings_are_refused_before_data_are_made(tmp_path, monkeypatch, 
     assert not (tmp_path / "data").exists()
 
 
+def test_a_shipped_model_is_not_replaced_by_another_recipe(tmp_path, monkeypatch, capsys):
+    results = tmp_path / "results"
+    monkeypatch.setattr(pipeline, "RESULTS", results)
+    shipped = {"recipe": "live/spectra", "budget": "paper", "settings": {}}
+    write_record(results / "rml2016_10a_plain.json", shipped)
+    name = "plain/rml2016.10a"
+    arguments = ["run", name, "--budget", "reduced", "--work", str(tmp_path / "work"), "--publish"]
+    assert main(arguments) == 1
+    assert "is the record of a model of live/spectra" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+    # Nor by the same recipe at another budget or with other settings.
+    loaded = recipe.load(recipe.find(name), "reduced")
+    for change in ({"recipe": name}, {"recipe": name, "budget": "reduced"}):
+        write_record(results / "rml2016_10a_plain.json", shipped | change)
+        with pytest.raises(UserError, match="remove it first"):
+            pipeline.run(loaded, "none", work=tmp_path / "work", publish=True)
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_the_models_that_a_recipe_publishes_ship(name):
+    for chosen in recipe.load(recipe.find(name)).publish:
+        assert (pipeline.MODELS / f"{chosen.model_name}.onnx").is_file()
+        shipped = read_record(pipeline.RESULTS / f"{chosen.model_name}.json")
+        assert shipped["recipe"] == name
+
+
 def test_what_smoke_gives_is_not_published(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pipeline, "RESULTS", tmp_path / "results")
     assert main(smoke("plain/rml2016.10a", tmp_path, "--publish")) == 1
