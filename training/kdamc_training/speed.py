@@ -39,6 +39,7 @@ from .export import export
 from .lightning_module import ClassifierModule
 from .networks import registry
 from .onnx_models import Model, frames_per_second, open_model
+from .pipeline import RESULTS
 
 BATCH = 256
 LONGEST_BATCH = 10.0
@@ -63,13 +64,14 @@ def subjects(names: Sequence[str] = ()) -> list[Subject]:
 
     The same network with the same options (its own where none are named) at the same frame length
     stands for one, whichever the number of classes: the first recipe counts, those of the papers'
-    systems and main ones before others. Recipes of imported files have no generator to tell
-    classes and frame length and are left out.
+    systems before others, main ones before others, those with records before others. Recipes of
+    imported files have no generator to tell classes and frame length and are left out, as are
+    those that leave out classes.
     """
     found: dict[str, Subject] = {}
     for name in sorted(recipe.names(), key=_papers_first):
         chosen = recipe.load(recipe.find(name))
-        if not chosen.data.generator:
+        if not chosen.data.generator or chosen.data.without:
             continue
         generator = generators.create(chosen.data.generator)
         for title, member in chosen.members.items():
@@ -91,7 +93,8 @@ def subjects(names: Sequence[str] = ()) -> list[Subject]:
 
 
 def _papers_first(name: str) -> tuple:
-    return name.partition("/")[0] not in recipe.SYSTEMS, *recipe.main_first(name)
+    system, main, own = recipe.main_first(name)
+    return system not in recipe.SYSTEMS, system, main, not (RESULTS / name).is_dir(), own
 
 
 def untrained(
