@@ -110,7 +110,9 @@ def pruning_efficiency(content: PictureContent) -> Any:
         axis.axhline(100 * line["original"], color=colour, lw=0.8, ls="--")
         for x, y, gain in zip(p_e, accuracy, line["gain"], strict=True):
             axis.annotate(f"{gain:g}", (x, y), (4, 4), textcoords="offset points", fontsize=8)
-    axis.set_title(f"{content['title']}\npoints: gains; dashed: not pruned", fontsize=10)
+    axis.set_title(
+        f"{content['title']}\npoints: allowed errors (epsilon); dashed: not pruned", fontsize=10
+    )
     axis.set_xlabel("pruning efficiency (%)")
     axis.set_ylabel("accuracy (%)")
     axis.grid(alpha=0.3)
