@@ -61,6 +61,7 @@ def make_record(results, name, member, seed, *, overall=None, budget="reduced", 
             **test,
             "data": {"generator": f"{generator} 1", "seed": 2, "speech": "test", "created": "now"},
         },
+        "hardware": "a processor",
     } | other
     path = results / name / budget / f"{member}-s{seed}.json"
     write_record(path, record)
@@ -132,11 +133,37 @@ def test_the_page_shows_means_and_gains(results):
     assert gain[1:] == ["0, 1, 2", "+2.00", "-0.48 to +4.48", "undecided", "+7.00"]
     (in_short,) = rows_of(text, f"[{SBCNN}, reduced](#sbcnnrml201801a-reduced)")
     assert in_short[1:] == gain
+    assert "- SBCNN and IBCNN: 0 gains, 1 undecided, 0 losses\n" in text
+    assert "Regenerated data: generator `rml2018.01a`, version 1" in text
+
+
+def test_in_short_has_no_pairs_of_one_seed(results):
     for member in ("smoothed", "scratch"):
         make_record(results, SBCNN, member, 3, overall=0.7)
-    rows = rows_of(report.build(results)[0], f"[{SBCNN}, reduced]")
-    assert [row[1] for row in rows] == ["`distilled` over `scratch`", "`smoothed` over `scratch`"]
-    assert "generator `rml2018.01a`, version 1" in text
+    text, _ = report.build(results)
+    rows = rows_of(text, f"[{SBCNN}, reduced]")
+    assert [row[1] for row in rows] == ["`distilled` over `scratch`"]
+    assert len(rows_of(text, "`smoothed` over `scratch`")) == 1
+    # Smoothing is no teaching: it does not count.
+    make_record(results, SBCNN, "smoothed", 2, overall=0.1)
+    text, _ = report.build(results)
+    assert len(rows_of(text, f"[{SBCNN}, reduced]")) == 2
+    assert "- SBCNN and IBCNN: 0 gains, 1 undecided, 0 losses\n" in text
+
+
+def test_pairs_of_different_processors_are_named(results):
+    assert "different processors" not in report.build(results)[0]
+    for seed in (1, 2):
+        path = results / SBCNN / "reduced" / f"distilled-s{seed}.json"
+        write_record(path, read_record(path) | {"hardware": "another"})
+    text, _ = report.build(results)
+    assert "different processors" in text and "- `distilled` over `scratch`: 1, 2\n" in text
+
+
+def test_what_rebuilds_no_set_is_not_called_regenerated(tmp_path):
+    make_record(tmp_path, "live/live", "student", 0)
+    text, _ = report.build(tmp_path)
+    assert "Generated data: generator `live`, version 1" in text
 
 
 def test_links_of_the_page_have_their_heading():
@@ -503,11 +530,18 @@ def test_int8_is_that_of_its_record(tmp_path):
     }
     write_record(tmp_path / "int8" / "here.json", record)
     text = report.build(tmp_path)[0]
-    assert "900 frames of g 1 seed 2; on B (avx2)." in text
+    assert "Measured on 900 frames of g 1 seed 2;" in text and "- A: B (avx2)\n" in text
     (cells,) = rows_of(text, "`here`")
     assert cells[2:7] == ["no", "61.93", "61.87", "-0.06", "1.60"]
     assert cells[7:11] == ["1.23", "1.25", "1,000 to 400", "2.50"]
-    assert cells[11:] == ["100 to 150", "1.50", "1,000 to 1,500", "0.90", "not at every batch size"]
+    assert cells[11:] == [
+        "A",
+        "100 to 150",
+        "1.50",
+        "1,000 to 1,500",
+        "0.90",
+        "not at every batch size",
+    ]
     assert "emulated" not in text
 
     there = {"model": {"sha256": "a"}, "overall": 0.6187, "confusion": [[2, 1], [0, 3]]}

@@ -27,13 +27,13 @@ _NEEDED_OF_ROW = ("network", "recipe", "budget", "member", "seed", "frames_per_s
 _INTRODUCTION = """\
 Networks that learnt from the same frames for as many epochs, and were measured on the same test
 frames; their speeds are of one run of `kdamc-train speed`, in float32 with {runtime} on {threads}
-thread(s) of {hardware}. A network is on the frontier if none beside it is both as fast and as
-accurate. `kd_cnn` and `kd_mobilenet` are ours, too: of ClST's students no more than these names are
-known. Those of papers stand there in the one size that their recipes have, those of this project in
-sizes that were made for this comparison, one of them picked among trials on other passes of frames.
-All have one rate and schedule. The accuracies are of one seed each: differences of a point can be
-chance. Few epochs favour networks that learn in few steps; what has hardly begun to learn may
-become better later."""
+thread(s) of {hardware}. A network is on the frontier if none beside it is both as fast in batches
+and as accurate. `kd_cnn` and `kd_mobilenet` are ours, too: of ClST's students no more than these
+names are known. Those of papers stand there in the one size that their recipes have, those of this
+project in sizes that were made for this comparison, one of them picked among trials on other passes
+of frames. All have one rate and schedule. The accuracies are of one seed each: differences of a
+point can be chance. Few epochs favour networks that learn in few steps; what has hardly begun to
+learn may become better later."""
 
 
 def section(results: Path, pictures: Pictures) -> list[str]:

@@ -33,7 +33,7 @@ _NEEDED = (
     "epochs",
     "calibration",
 )
-_NEEDED += ("parameters", "keras_parameters", "macs", "test")
+_NEEDED += ("parameters", "keras_parameters", "macs", "test", "hardware")
 _NEEDED_OF_TEST = ("frames", "overall", "by_snr", "classes", "confusion_from_0_db", "ece", "data")
 _NEEDED_OF_TEST += ("confusion_at_db", "snr_labels", "by_class", "scores", "f1_by_snr")
 

@@ -36,8 +36,9 @@ differences. A row "retrained" goes on from the one before it. All begin from th
 member of the recipe above; seeds differ by more than most of these points."""
 
 _SPEED = """\
-Frames a second with ONNX Runtime on one thread of {hardware}: medians over {turns} turns of all
-files, and medians of the ratios to the original. ONNX Runtime makes a dense layer of coordinates
+Frames a second with ONNX Runtime on one thread of the processor named: medians over {turns} turns
+of the row's files, and medians of the turns' ratios to the original, which need not be the ratios
+of the medians. Compare speeds within a row alone. ONNX Runtime makes a dense layer of coordinates
 and of codes when it opens a file: it multiplies with the zeros. "Cut" is the pruned network without
 the outputs, channels and inputs that its layer no longer uses."""
 
@@ -296,7 +297,15 @@ def _efficiency(results: _Results, pictures: Pictures) -> list[str]:
     content = {"title": f"{results.title}: accuracy over pruning efficiency", "lines": lines}
     about = f"Accuracy over pruning efficiency, {results.title}"
     name = f"{results.file_name}-efficiency"
-    return [pictures.add(name, about, plots.pruning_efficiency, content), ""]
+    shown = {line["name"].partition(",")[0] for line in lines}
+    rest = [f"`{member}`" for member, _ in dict.fromkeys(origins) if member not in shown]
+    left_out = (
+        f"Of {', '.join(dict.fromkeys(rest))} no run was pruned at several allowed errors: it is "
+        "not in the picture."
+    )
+    return [pictures.add(name, about, plots.pruning_efficiency, content), ""] + (
+        [left_out, ""] if rest else []
+    )
 
 
 def _cut(results: _Results) -> list[str]:
@@ -325,14 +334,14 @@ def _cut(results: _Results) -> list[str]:
 def _speeds(results: _Results) -> list[str]:
     first = results.records[0]["speed"]
     sizes = [key for key in first if key.isdigit()]
-    header = ["row"]
+    header = ["row", "processor"]
     for size in sizes:
         at = "one at a time" if size == "1" else f"batches of {size}"
         header += [f"original, {at}", "compressed", "ratio", "cut", "ratio"]
     header += ["faster on a CPU?"]
     rows = []
     for record in results.records:
-        row = [f"`{record['row']}`"]
+        row = [f"`{record['row']}`", record["hardware"]]
         for size in sizes:
             speed = record["speed"][size]
             row += [f"{speed['original']:,.0f}", f"{speed['compressed']:,.0f}"]
@@ -343,8 +352,7 @@ def _speeds(results: _Results) -> list[str]:
                 else [NOTHING, NOTHING]
             )
         rows.append([*row, _verdict(record["speed"], sizes)])
-    hardware = ", ".join(sorted({record["hardware"] for record in results.records}))
-    about = _SPEED.format(hardware=hardware, turns=first["turns"])
+    about = _SPEED.format(turns=first["turns"])
     return [*about.splitlines(), "", *table(header, rows)]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,16 @@ regenerated data. A gain over a control that is a loss itself may be no more tha
 Where a teacher's lead is small, or none, there is little to be learnt from it: a missing gain then
 says nothing of the method, and a gain cannot be told from what any regularisation would give. One
 teacher is one draw: what the same training gave on another machine stands in
-clst/by-accuracy-rml2016.10a-5pct, beside clst/rml2016.10a-5pct."""
+clst/by-accuracy-rml2016.10a-5pct, beside clst/rml2016.10a-5pct. Pairs of one seed, which decide
+nothing, stand in their parts alone. Counted by system, of pairs in which a teacher taught the first
+and none the second:"""
 
 _SCORES = """\
 Energy is that of the logits, mahalanobis the distance of the features from the nearest class;
 stranger is learnt beside the finished network from made-up signals of no class, own is the
 network's own output, learnt together with it from such signals."""
+
+_VERDICTS = {"gain": "gains", "undecided": "undecided", "loss": "losses"}
 
 _BETWEEN_TWO = 1.96 * math.sqrt(2)
 """Standard deviations of one value between two, in 95 of 100 cases."""
@@ -117,15 +122,27 @@ def section(results: Path, pictures: Pictures) -> list[str]:
 
 def _in_short(experiments: list[Experiment]) -> list[str]:
     """What teaching gave, over all systems."""
-    rows = []
+    rows, verdicts = [], {}
     for experiment in experiments:
         anchor = link(_title(experiment))
-        for first, second in experiment.recipe.report.gains:
-            if row := _gain(experiment, first, second):
-                rows.append([anchor, *row])
+        for pair in experiment.recipe.report.gains:
+            first, second = (experiment.members.get(name, []) for name in pair)
+            found = gain(first, second)
+            if found is None or found.half_width is None:
+                continue
+            rows.append([anchor, *_gain(experiment, *pair)])
+            if first[0]["teacher"] and not second[0]["teacher"]:
+                of = verdicts.setdefault(experiment.recipe.name.partition("/")[0], Counter())
+                of[found.verdict] += 1
     if not rows:
         return []
-    return ["## In short", "", *_IN_SHORT.splitlines(), "", *table(["part", *_GAINS], rows)]
+    counts = []
+    for system, of in verdicts.items():
+        paper = published.read(system)
+        told = ", ".join(f"{of[verdict]} {words}" for verdict, words in _VERDICTS.items())
+        counts.append(f"- {paper.title if paper else system}: {told}")
+    lines = ["## In short", "", *_IN_SHORT.splitlines(), "", *counts, ""]
+    return lines + table(["part", *_GAINS], rows)
 
 
 def _not_run(names: list[str], paper: Published | None) -> list[str]:
@@ -223,10 +240,15 @@ def _data(experiment: Experiment) -> str:
     name, _, version = tested["generator"].rpartition(" ")
     train = source["train"]
     return (
-        f"Regenerated data: generator `{name}`, version {version}; trained on seed {train['seed']} "
-        f"(speech `{train['speech']}`), {held}; measured on seed {tested['seed']} "
+        f"{_kind(name)} data: generator `{name}`, version {version}; trained on seed "
+        f"{train['seed']} (speech `{train['speech']}`), {held}; measured on seed {tested['seed']} "
         f"(speech `{tested['speech']}`): {measured}"
     )
+
+
+def _kind(generator: str) -> str:
+    """Whether a generator rebuilds a published data set."""
+    return "Regenerated" if generator.startswith("rml") else "Generated"
 
 
 def _members(experiment: Experiment) -> list[str]:
@@ -378,7 +400,28 @@ _GAINS = (
 def _gains(experiment: Experiment) -> list[str]:
     found = [_gain(experiment, *pair) for pair in experiment.recipe.report.gains]
     rows = [row for row in found if row]
-    return table(list(_GAINS), rows) if rows else []
+    return [*table(list(_GAINS), rows), *_machines(experiment)] if rows else []
+
+
+def _machines(experiment: Experiment) -> list[str]:
+    """Below the gains: of which pairs two networks of one seed had processors that differ, on which
+    the same training gives other weights."""
+    lines = []
+    for pair in experiment.recipe.report.gains:
+        first, second = (
+            {record["seed"]: record["hardware"] for record in experiment.members.get(name, [])}
+            for name in pair
+        )
+        apart = [seed for seed in first if first[seed] != second.get(seed, first[seed])]
+        if apart:
+            lines.append(f"- `{pair[0]}` over `{pair[1]}`: {', '.join(map(str, apart))}")
+    if not lines:
+        return []
+    about = (
+        "Seeds whose two networks were trained on different processors, so that pairing takes away "
+        "less of what chance does:"
+    )
+    return [about, "", *lines, ""]
 
 
 def _gain(experiment: Experiment, first: str, second: str) -> list[str] | None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import string
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ _NEEDED = ("recipe", "budget", "quantization", "float32", "int8", "difference", 
 _NEEDED += ("bytes_ratio", "speed_ratio", "faster", "cpu_features", "hardware")
 
 _HEADER = "network|recipe|trained for int8|float32, %|int8, %|points|frames called otherwise, %|"
-_HEADER += "ECE, %|temperature|bytes|times smaller|frames/s, one at a time|times as fast|"
+_HEADER += "ECE, %|temperature|bytes|times smaller|processor|frames/s, one at a time|times as fast|"
 _HEADER += "frames/s, batches of 256|times as fast|faster?"
 
 
@@ -37,20 +38,32 @@ def section(results: Path, pictures: Pictures) -> list[str]:
     for path, record in records.items():
         check_keys(path, record, _NEEDED)
     data = {_words(record["test_data"], record["float32"]["test"]) for record in records.values()}
-    features = {", ".join(record["cpu_features"]) for record in records.values()}
-    hardware = {record["hardware"] for record in records.values()}
+    machines = list(dict.fromkeys(_machine(record) for record in records.values()))
+    letters = dict(zip(machines, string.ascii_uppercase, strict=False))
     return [
         "## int8",
         "",
         *_INTRODUCTION.splitlines(),
         "",
-        f"Measured on {' and '.join(sorted(data))}; on {' and '.join(sorted(hardware))} "
-        f"({'; '.join(sorted(features))}).",
+        f"Measured on {' and '.join(sorted(data))}; on these processors, whose speeds are not to "
+        "be compared with one another's:",
         "",
-        *table(_HEADER.split("|"), [_row(path.stem, record) for path, record in records.items()]),
+        *(f"- {letter}: {machine}" for machine, letter in letters.items()),
+        "",
+        *table(
+            _HEADER.split("|"),
+            [
+                _row(path.stem, record, letters[_machine(record)])
+                for path, record in records.items()
+            ],
+        ),
         *_before_planes(records),
         *_elsewhere(results / "int8" / "elsewhere", records),
     ]
+
+
+def _machine(record: dict[str, Any]) -> str:
+    return f"{record['hardware']} ({', '.join(record['cpu_features'])})"
 
 
 def _before_planes(records: dict[Path, dict[str, Any]]) -> list[str]:
@@ -95,7 +108,7 @@ def _words(data: dict[str, Any], test: dict[str, Any]) -> str:
     return f"{test['frames']:,} frames of {data['generator']} seed {data['seed']}"
 
 
-def _row(name: str, record: dict[str, Any]) -> list[str]:
+def _row(name: str, record: dict[str, Any], processor: str) -> list[str]:
     before, after, speed = record["float32"], record["int8"], record["speed_ratio"]
     row = [
         f"`{name}`",
@@ -109,6 +122,7 @@ def _row(name: str, record: dict[str, Any]) -> list[str]:
         f"{after['calibration']['temperature']:.2f}",
         f"{before['bytes']:,} to {after['bytes']:,}",
         f"{record['bytes_ratio']:.2f}",
+        processor,
     ]
     for size in ("1", "256"):
         speeds = [kind["frames_per_second"][size] for kind in (before, after)]

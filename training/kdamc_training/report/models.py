@@ -70,7 +70,7 @@ def section(results: Path, pictures: Pictures) -> list[str]:
     return [
         "## Shipped models",
         "",
-        "Measured as ONNX files, on regenerated frames (generator, version and seed in the last "
+        "Measured as ONNX files, on generated frames (generator, version and seed in the last "
         f"column). Frames a second are those of one thread in batches of {_BATCH}, each model's at "
         "its own time; beside them how many times as fast a model is as the unit, "
         f"`{UNIT}` in float32, timed in turns with it, for frames of its length.",

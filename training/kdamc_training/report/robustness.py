@@ -32,10 +32,11 @@ def section(results: Path, pictures: Pictures) -> list[str]:
         "## Robustness",
         "",
         "Accuracy over SNR labels from 0 dB, in percent, of trained networks on frames that are "
-        f"changed as said. Frames: {', '.join(data)} and sets of the same seeds; of those of a "
-        "sweep, often fewer than the tables above rest on, only those from 0 dB count. For other "
-        "numbers of samples a symbol the noise is resampled with the signal: above ratio 1 it no "
-        "longer fills the band, as a receiver's would.",
+        f"changed as said. Frames: {', '.join(data)} and sets of the same seeds. Each sweep has "
+        "its own frames, counted at all SNR labels in the second column, and often fewer than the "
+        "tables above rest on: where nothing is changed its figure may differ from theirs. For "
+        "other numbers of samples a symbol the noise is resampled with the signal: above ratio 1 "
+        "it no longer fills the band, as a receiver's would.",
         "",
     ]
     for kind, title in _TITLES.items():
