@@ -31,6 +31,17 @@ def _fusion(calibration: dict[str, Any]) -> tuple[float, float, float]:
     return one, one if sure is None else sure, calibration.get("fusion_mean_share", 0.0)
 
 
+def _old_unit(results: Path) -> str:
+    """A remark if the unit's file is as the exporter no longer writes them."""
+    record = results / "int8" / f"{UNIT}.json"
+    if not record.is_file() or read_record(record).get("float32_planar"):
+        return ""
+    return (
+        " The unit's file has convolutions over one dimension: one that is exported now, with "
+        "planes, would be faster."
+    )
+
+
 def section(results: Path, pictures: Pictures) -> list[str]:
     """A table of the shipped models, and one of decisions fused from several frames."""
     records = {path.stem: read_record(path) for path in sorted(results.glob("*.json"))}
@@ -73,7 +84,8 @@ def section(results: Path, pictures: Pictures) -> list[str]:
         "Measured as ONNX files, on generated frames (generator, version and seed in the last "
         f"column). Frames a second are those of one thread in batches of {_BATCH}, each model's at "
         "its own time; beside them how many times as fast a model is as the unit, "
-        f"`{UNIT}` in float32, timed in turns with it, for frames of its length.",
+        f"`{UNIT}` in float32, timed in turns with it, for frames of its length."
+        + _old_unit(results),
         "",
         *table(header, rows),
         "Accuracy and expected calibration error of decisions fused from so many consecutive "
