@@ -44,6 +44,9 @@ Frames are held out by whole passes of the modulator, so that a small share leav
 an SNR label) of which no frame is held out; a part says so as "of N of M cells". Records made
 before it was noted do not: the older ones of CrossTLNet and of the edge networks have held-out
 frames of about two fifths of the cells, those of ClST, baselines and frontier of four fifths.
+
+No training, temperature or choice of epochs saw test frames. But where a note tells what was tried
+before, the same test frames had judged that, too.
 """
 
 _FIGURES = """\
