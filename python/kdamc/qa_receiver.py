@@ -451,6 +451,8 @@ class TestRecords(gr_unittest.TestCase):
         assert record(label="16QAM", truth="QAM16").is_right
         assert not record(label="QAM64", truth="QAM16").is_right
         assert record(label="unknown", truth="noise").is_right
+        assert record(label="noise", truth="noise").is_right
+        assert not record(label="unknown", truth="BPSK").is_right
         assert not record(label="BPSK", truth="noise").is_right
 
     @settings(max_examples=50, deadline=None)
