@@ -321,8 +321,9 @@ def run(args: argparse.Namespace) -> int:
     segments = source.segments
     if args.duration is not None:
         segments = limit_duration(segments, args.duration)
-    if not segments or front_end.output_count(segments[0].count or 1 << 62) == 0:
-        raise InputError(f"{source.name}: nothing to classify in {args.duration:g} s")
+    count = segments[0].count if segments else 0
+    if count is not None and front_end.output_count(count) == 0:
+        raise InputError(f"{source.name}: nothing to classify, too few samples: {count}")
     check_outputs(args, source)
     gate_db = args.gate_db
     mode = "live" if args.throttle or source.is_live else "offline"

@@ -176,6 +176,7 @@ def spoilt(folder, tmp_path):
     model = (folder / "axis.onnx").read_bytes()
     for name, content in {
         "empty.cf32": b"",
+        "three.cf32": bytes(24),
         "odd.cs16": bytes(1001),
         "some.iq": bytes(1000),
         "short.wav": b"RIFF",
@@ -200,6 +201,7 @@ def spoilt(folder, tmp_path):
 
 
 OK = ("--file", "ok.cf32", "--samp-rate", "1e3")
+SHORT = ("--file", "three.cf32", "--samp-rate", "1e6")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,8 @@ OK = ("--file", "ok.cf32", "--samp-rate", "1e3")
         ((*OK, "--hop", "-1"), "--hop"),
         ((*OK, "--decision-frames", "0"), "--decision-frames"),
         ((*OK, "--duration", "0"), "--duration"),
-        ((*OK, "--duration", "1e-9"), "nothing to classify"),
+        ((*OK, "--duration", "1e-9"), "too few samples: 0"),
+        ((*SHORT, "--symbol-rate", "1e3", "--samples-per-symbol", "8"), "too few samples: 3"),
         ((*OK, "--unknown-threshold", "2"), "--unknown-threshold"),
         ((*OK, "--gate-db", "loud"), "--gate-db"),
         ((*OK, "--model", "absent"), "absent"),
