@@ -40,7 +40,7 @@ class frame_slicer(Guarded, gr.basic_block):
     Raises ValueError for a length or hop under 1.
     """
 
-    def __init__(self, frame_len: int = 128, hop: int = 0, gate_db: float = -200.0) -> None:
+    def __init__(self, frame_len: int = 1024, hop: int = 0, gate_db: float = -200.0) -> None:
         hop = hop or frame_len
         if not (1 <= frame_len <= _MAX_FRAME_LEN and 1 <= hop <= _MAX_HOP):
             raise ValueError(

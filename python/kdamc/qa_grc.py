@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,53 @@ class qa_grc(gr_unittest.TestCase):
             keys = pmt.dict_keys(meta)
             keys = [pmt.to_python(pmt.nth(k, keys)) for k in range(pmt.length(keys))]
             self.assertEqual(documented_keys(blocks_by_name[name], port), Counter(keys), name)
+
+    def test_blocks_work_together_as_they_are_dropped(self):
+        """With their defaults, but for those that need a file or a window."""
+        state = {"coordinate": [8, 8], "rotation": 0, "state": "enabled"}
+        options = {"id": "untouched", "title": "Untouched", "generate_options": "no_gui"}
+        frame, frames = kdamc.open_model().input_size, 40
+        settings = {
+            "samp_rate": {"id": "variable", "value": "200e3"},
+            "head": {"id": "blocks_head", "type": "complex", "num_items": str(frame * frames)},
+            "logits": {
+                "id": "blocks_null_sink", "type": "float",
+                "vlen": str(len(kdamc.open_model().classes)),
+            },
+        }  # fmt: skip
+        for name in (
+            "modulation_source", "frame_slicer", "rms_normalizer", "onnx_classifier",
+            "signal_front_end", "kd_amc_classifier", "signal_scanner",
+        ):  # fmt: skip
+            settings[name] = {"id": f"kdamc_{name}"}
+        listed = [
+            {"name": name, "id": values.pop("id"), "parameters": values, "states": state}
+            for name, values in settings.items()
+        ]
+        chains = (
+            ("modulation_source", "head", "frame_slicer", "rms_normalizer", "onnx_classifier",
+             "logits"),
+            ("head", "signal_front_end", "kd_amc_classifier"),
+            ("head", "signal_scanner"),
+        )  # fmt: skip
+        flowgraph = {
+            "options": {"parameters": options, "states": state},
+            "blocks": listed,
+            "connections": [
+                [before, "0", after, "0"] for chain in chains for before, after in pairwise(chain)
+            ],
+            "metadata": {"file_format": 1},
+        }
+        folder = Path(self.compiled.name)
+        (folder / "untouched.grc").write_text(yaml.safe_dump(flowgraph))
+        grcc(folder, folder / "untouched.grc")
+        sys.path.insert(0, str(folder))
+        self.addCleanup(sys.path.remove, str(folder))
+        top_block = importlib.import_module("untouched").untouched()
+        top_block.run()
+        for name in settings:
+            self.assertIsNone(getattr(getattr(top_block, name), "error", None), name)
+        self.assertEqual(top_block.logits.nitems_read(0), frames)
 
     def test_tree_names_every_block(self):
         tree = (TOP / "grc" / "kdamc.tree.yml").read_text()

@@ -20,7 +20,7 @@ class rms_normalizer(Guarded, gr.sync_block):
     them.  Raises ValueError for a length under 1.
     """
 
-    def __init__(self, frame_len: int = 128) -> None:
+    def __init__(self, frame_len: int = 1024) -> None:
         if frame_len < 1:
             raise ValueError(f"frame_len must be at least 1, not {frame_len}")
         gr.sync_block.__init__(
