@@ -22,6 +22,7 @@ from .records import DecisionRecord, SignalRecord, Summary
 from .segments import Segment, datetime_text
 from .sigmf_reader import DATA_SUFFIX, META_SUFFIX, SUFFIXES
 from .sigmf_report import AnnotationFile
+from .sink_tap import SinkTap
 from .sources import Source
 
 _GENERATOR = "gr-kdamc amc_rx"
@@ -117,7 +118,7 @@ class RecordSink(gr.sync_block):
             self._on_change(segment, self._file.count + offset - first)
 
 
-class RecordReport:
+class RecordReport(SinkTap):
     """Records a source as ``cf32_le`` (or ``rf32_le``) with metadata that grow with it.
 
     ``name`` with or without a SigMF suffix names both files; older ones are replaced when the
@@ -145,12 +146,6 @@ class RecordReport:
         # Where segments of the source begin: in the source, and in the recording.
         self._starts: list[tuple[int, int]] = []
         self._capture: dict[str, Any] = {}
-        self._sink: RecordSink | None = None
-
-    @property
-    def error(self) -> BaseException | None:
-        """What ended the recording early."""
-        return None if self._sink is None else self._sink.error
 
     def connect(
         self, graph: gr.top_block, samples: gr.basic_block, segment: Segment, is_complex: bool

@@ -23,6 +23,7 @@ from .errors import InputError
 from .labels import UNKNOWN
 from .records import DecisionRecord, SignalRecord, Summary
 from .segments import Segment
+from .sink_tap import SinkTap
 from .sources import Source
 
 #: The waterfall never has more rows; when it is full, pairs of rows become one.
@@ -149,7 +150,7 @@ class SpectrumSink(gr.sync_block):
         return len(input_items[0])
 
 
-class WaterfallReport:
+class WaterfallReport(SinkTap):
     """Writes a PNG at the end: time runs down, frequency across, boxes are what was found.
 
     Spectra are taken from snapshots by GNU Radio's own blocks; memory is bounded.  Decisions that
@@ -171,14 +172,8 @@ class WaterfallReport:
         self._source = source
         self._bandwidth_hz = bandwidth_hz
         self._spectra = Spectra()
-        self._sink: SpectrumSink | None = None
         self._lock = threading.Lock()
         self._boxes: dict[type, list[_Box]] = {DecisionRecord: [], SignalRecord: []}
-
-    @property
-    def error(self) -> BaseException | None:
-        """What ended the collection of spectra."""
-        return None if self._sink is None else self._sink.error
 
     def connect(
         self, graph: gr.top_block, samples: gr.basic_block, segment: Segment, is_complex: bool

@@ -46,9 +46,19 @@ class Source(ABC):
         """What is being sent in these samples, if the source knows and it is one thing."""
         return None
 
-    @abstractmethod
     def sigmf_header(self) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
-        """SigMF global object and captures that describe the source, and its ``core:offset``."""
+        """SigMF global object and captures that describe the source, and its ``core:offset``.
+
+        These are of complex samples that are in no file; who reads a file says which.
+        """
+        segment = self.segments[0]
+        info = {
+            "core:datatype": "cf32_le",
+            "core:sample_rate": segment.sample_rate,
+            "core:metadata_only": True,
+            "core:description": self.name,
+        }
+        return info, [capture(segment)], 0
 
 
 class LiveSource(Source):
@@ -80,17 +90,6 @@ class LiveSource(Source):
     def counters(self) -> Mapping[str, int]:
         """More to report, in all since the start."""
         return {}
-
-    def sigmf_header(self) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
-        """See :meth:`Source.sigmf_header`."""
-        segment = self.segments[0]
-        info = {
-            "core:datatype": "cf32_le",
-            "core:sample_rate": segment.sample_rate,
-            "core:metadata_only": True,
-            "core:description": self.name,
-        }
-        return info, [capture(segment)], 0
 
 
 def capture(segment: Segment, offset: int = 0) -> dict[str, Any]:

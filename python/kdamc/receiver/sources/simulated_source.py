@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from gnuradio import gr
 
 from ..errors import InputError
 from ..segments import Segment
-from .base import Source, SourceKind, capture, check_rate
+from .base import Source, SourceKind, check_rate
 
 #: SNR unless told otherwise, dB.
 DEFAULT_SNR_DB = 15.0
@@ -54,17 +53,6 @@ class SimulatedSource(Source):
         from ..simulated import true_label
 
         return true_label(self._schedule, start, count)
-
-    def sigmf_header(self) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
-        """See :meth:`Source.sigmf_header`."""
-        segment = self.segments[0]
-        info = {
-            "core:datatype": "cf32_le",
-            "core:sample_rate": segment.sample_rate,
-            "core:metadata_only": True,
-            "core:description": self.name,
-        }
-        return info, [capture(segment)], 0
 
 
 def _open_arguments(args: argparse.Namespace) -> Source:
