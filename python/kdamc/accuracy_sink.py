@@ -148,23 +148,20 @@ class accuracy_sink(Guarded, gr.basic_block):
         if not pmt.is_pair(message) or not pmt.is_f32vector(pmt.cdr(message)):
             raise ValueError("a message on frames is not a PDU with posteriors")
         meta = pmt.car(message)
-
-        def field(name: str) -> Any:
-            return pmt.dict_ref(meta, pmt.intern(name), pmt.PMT_NIL)
-
-        classes = tuple(pmt.symbol_to_string(field("classes")).split(","))
+        classes = tuple(pmt.symbol_to_string(metadata.field(meta, "classes")).split(","))
         if classes != self._source.classes():
             raise ValueError(
                 f"the model knows {', '.join(classes)}; the data set holds"
                 f" {', '.join(self._source.classes())}"
             )
-        if not pmt.is_u64vector(field("sample_start")):
+        first_samples = metadata.field(meta, "sample_start")
+        if not pmt.is_u64vector(first_samples):
             raise ValueError("the results do not say at which samples their frames begin")
-        starts = np.array(pmt.u64vector_elements(field("sample_start")), np.int64)
+        starts = np.array(pmt.u64vector_elements(first_samples), np.int64)
         posteriors = np.array(pmt.f32vector_elements(pmt.cdr(message)), np.float32)
         posteriors = posteriors.reshape(len(starts), len(classes))
         labels, snr, known = self._source.truth(starts)
-        name = pmt.symbol_to_string(field("model"))
+        name = pmt.symbol_to_string(metadata.field(meta, "model"))
         with self._lock:
             if name != self._model_name:
                 self._clear(name)

@@ -169,15 +169,12 @@ def read_signal(message: Any) -> SignalMessage:
     try:
         meta = pmt.car(message)
 
-        def field(name: str) -> Any:
-            return pmt.dict_ref(meta, pmt.intern(name), pmt.PMT_NIL)
-
         def number(name: str) -> float | None:
             """A finite number, None where nothing stands."""
-            value = read_number(field(name), math.nan)
+            value = read_number(field(meta, name), math.nan)
             if math.isfinite(value):
                 return value
-            if pmt.is_null(field(name)):
+            if pmt.is_null(field(meta, name)):
                 return None
             raise ValueError(f"{name} is no finite number")
 
@@ -189,12 +186,12 @@ def read_signal(message: Any) -> SignalMessage:
 
         return SignalMessage(
             number=int(wanted("number")),
-            ongoing=pmt.to_bool(field("ongoing")),
+            ongoing=pmt.to_bool(field(meta, "ongoing")),
             freq_hz=wanted(str(META_FREQ)),
             bandwidth_hz=wanted("bandwidth_hz"),
             symbol_rate_hz=number("symbol_rate_hz"),
             snr_db=number("snr_db"),
-            label=pmt.symbol_to_string(field("label")),
+            label=pmt.symbol_to_string(field(meta, "label")),
             confidence=wanted("confidence"),
         )
     except Exception as error:
@@ -220,6 +217,11 @@ def read_time(value: Any) -> tuple[int, float] | None:
     # A double holds seconds and their fraction apart exactly enough, but not their sum.
     more, part = divmod(part, 1.0)
     return int(whole) + int(more), part
+
+
+def field(meta: Any, name: str) -> Any:
+    """What a PMT dictionary has under a name; PMT_NIL if nothing."""
+    return pmt.dict_ref(meta, pmt.intern(name), pmt.PMT_NIL)
 
 
 def read_number(value: Any, default: float) -> float:
