@@ -326,10 +326,12 @@ class qa_grc(gr_unittest.TestCase):
 
     def test_every_example_compiles_and_says_what_it_is(self):
         self.assertGreaterEqual(len(EXAMPLES), 8)
+        readme = (TOP / "README.md").read_text()
         for path in EXAMPLES:
             self.assertTrue(Path(self.compiled.name, f"{path.stem}.py").is_file(), path.name)
             comment = yaml.safe_load(path.read_text())["options"]["parameters"]["comment"]
             self.assertGreater(len(comment), 200, path.name)
+            self.assertIn(f"`{path.name}`", readme)
 
     def test_qpsk_to_labels(self):
         labels = self.labels_of("qpsk_to_labels_headless")
