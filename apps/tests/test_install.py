@@ -29,6 +29,24 @@ def prefix(tmp_path: Path):
     subprocess.run(["cmake", "--install", str(BUILD)], **run)
 
 
+def test_warnings_do_not_stop_a_build_unless_asked_to(tmp_path: Path) -> None:
+    """Of a user: a newer compiler may warn of what this one does not."""
+    if not (BUILD / "CMakeCache.txt").is_file():
+        pytest.skip("not built by script/bootstrap")
+    for options, expected in (((), False), (("-DKDAMC_WARNINGS_AS_ERRORS=ON",), True)):
+        build = tmp_path / f"build{len(options)}"
+        subprocess.run(
+            [
+                "cmake", "-S", str(TOP), "-B", str(build), "-DPYTHON_EXECUTABLE=/usr/bin/python3",
+                *options,
+            ],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        commands = (build / "compile_commands.json").read_text()
+        assert "-Wextra" in commands
+        assert ("-Werror" in commands) == expected
+
+
 def test_installs_works_and_uninstalls(prefix: Path) -> None:
     (packages,) = prefix.glob("lib*/python3*/*-packages")
     environment = {**os.environ, "PYTHONPATH": f"{packages}:{os.environ.get('PYTHONPATH', '')}"}
