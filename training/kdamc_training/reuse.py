@@ -73,7 +73,9 @@ def adopt(
         began = mark.parent / BEGAN
         if began.is_file() and read_record(began)["teacher_sha256"] != teacher:
             continue
-        if _training(yaml.safe_load(note.read_text(encoding="utf-8"))) == wanted:
+        found = yaml.safe_load(note.read_text(encoding="utf-8"))
+        # A fine-tuned network's note has no member.
+        if "member" in found and _training(found) == wanted:
             return _copy(mark.parent, folder, names)
     return None
 

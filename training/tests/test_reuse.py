@@ -10,6 +10,7 @@ import torch
 from kdamc_training import pipeline, recipe, reuse, training
 from kdamc_training.errors import UserError
 from kdamc_training.records import read_record
+from kdamc_training.run_settings import settings_of
 
 TEMPERATURES, EDGE = "edge/temperatures-rml2016.10a", "edge/rml2016.10a"
 
@@ -77,6 +78,16 @@ def test_a_student_of_another_teacher_is_trained(work, trained):
     other = load(TEMPERATURES, "members.teacher10.train.epochs=4", "name=edge/longer")
     pipeline.run(other, "fourth", work=work, only=["temperature10"])
     assert trained == ["teacher10-s0", "temperature10-s0"]
+
+
+def test_a_fine_tuned_network_is_no_run_of_a_recipe(tmp_path):
+    """Its folder has settings and is finished, too, but its data are a list of hashes."""
+    tuned = tmp_path / "tuned"
+    tuned.mkdir()
+    (tuned / "settings.yaml").write_text("settings: {epochs: 1}\ndata: [0a]\n")
+    (tuned / training.FINISHED).touch()
+    settings = settings_of(load(EDGE), "vtcnn2", 0)
+    assert reuse.adopt(tmp_path / "new", tmp_path, "settings.yaml", settings, {}, "") is None
 
 
 def home(work, recipe_name, member):
