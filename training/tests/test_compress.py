@@ -310,6 +310,28 @@ def test_the_original_is_measured_anew_if_it_was_trained_anew(records, trained, 
     np.testing.assert_array_equal(np.load(logits)["logits"], first["logits"])
 
 
+@pytest.mark.parametrize("row", ["quantized", "pruned", "quantized-again"])
+def test_a_row_does_not_go_on_with_a_member_that_was_trained_anew(
+    records, trained, tmp_path, capsys, row
+):
+    """Its layer, and the rest trained around it, are of the weights before."""
+    path, work = elsewhere(trained, tmp_path)
+    (work / "edge").unlink()
+    shutil.copytree(trained[1] / "edge", work / "edge")
+    shutil.copytree(base(trained[1]), base(work))
+    (base(work) / row / "record.json").unlink()
+    (base(work) / row / "began.json").unlink()  # as of before such notes
+    assert main(arguments((path, work), "--only", row)) == 0
+    assert_same(base(work), row, records)
+    (base(work) / row / "record.json").unlink()
+    file = work / "edge" / "toy-smoke" / "vtcnn2-s0" / "best.ckpt"
+    checkpoint = torch.load(file, weights_only=False)
+    next(iter(checkpoint["state_dict"].values())).add_(1e-3)
+    torch.save(checkpoint, file)
+    assert main(arguments((path, work), "--only", row)) == 1
+    assert "was trained anew" in capsys.readouterr().err
+
+
 def elsewhere(trained, folder):
     """As ``trained``, with the networks and the data but no rows in ``folder``."""
     path, work = trained

@@ -47,7 +47,7 @@ import onnx
 import torch
 from torch import nn
 
-from .. import calibration, pipeline, run_settings
+from .. import calibration, pipeline, run_settings, teacher_cache
 from .. import recipe as recipes
 from ..checkpoints import open_run
 from ..complexity import parameters
@@ -86,6 +86,7 @@ _TURNS = 5
 _SECONDS_A_TURN = 0.3
 _SECONDS_AT_SMOKE = 0.003
 _NOTE = "settings.json"
+_BEGAN = "began.json"
 _WEIGHT = f"{LAYER}.weight"
 _BATCH = 512
 _COMPARED = 512
@@ -291,12 +292,28 @@ def _run_row(row: _Row, settings: dict[str, Any], command: str, revision: str) -
     return record
 
 
+def _begin(folder: Path, trained: str) -> None:
+    """Note in ``folder`` that what is made there is of the weights with the digest ``trained``.
+
+    Raises UserError if it began with others. What began before such notes counts as of these.
+    """
+    note = folder / _BEGAN
+    if not note.is_file():
+        write_record(note, {"trained_sha256": trained})
+    elif read_record(note)["trained_sha256"] != trained:
+        raise UserError(
+            f"{folder}: its member was trained anew since it began; remove the folder first"
+        )
+
+
 def _compressed(row: _Row) -> tuple[ClassifierModule, dict[str, Any]]:
     """The module with its layer pruned or quantized, not trained again; and ADMM's figures."""
     module = row.module()
     origin = row.recipe.origin(row.name)
     # Where the row that this one comes after has left it.
     folder = row.folder.with_name(row.recipe.rows[row.name].after or row.name)
+    for made_in in (folder, row.folder):
+        _begin(made_in, teacher_cache.digest(module.network))
     if origin.blocks is not None:
         return _quantized(row, module, origin.blocks, folder / "layer.npz"), {}
     if not (folder / "layer.npz").is_file():
