@@ -70,17 +70,22 @@ def open_run(folder: Path, results: Path = RESULTS) -> tuple[ClassifierModule, d
 
     A folder that ``restore`` made has published weights, vouched for in ``results``.
     """
+    record = read_record(folder / RECORD)
+    file = _weights_of(folder, record)
+    return load(file, results)[0] if file.suffix == SUFFIX else load_checkpoint(file), record
+
+
+def _weights_of(folder: Path, record: dict[str, Any]) -> Path:
+    """The file of a run's folder that has its weights, or should have them."""
     from .training import BEST_CHECKPOINT, LAST_CHECKPOINT
 
-    record = read_record(folder / RECORD)
     try:
         keep = record["settings"]["train"]["keep"]
     except KeyError as error:
         raise UserError(f"{folder / RECORD}: says nothing of {error}") from error
     checkpoint = folder / (BEST_CHECKPOINT if keep == "best" else LAST_CHECKPOINT)
-    if not checkpoint.is_file() and (folder / _RUN_FILE).is_file():
-        return load(folder / _RUN_FILE, results)[0], record
-    return load_checkpoint(checkpoint), record
+    published = folder / _RUN_FILE
+    return published if published.is_file() and not checkpoint.is_file() else checkpoint
 
 
 def open_trained(path: Path) -> tuple[ClassifierModule, Calibration | None]:
@@ -179,7 +184,8 @@ def restore(published: Path, folder: Path, checkpoints: Path = CHECKPOINTS) -> b
     finished run now: not if the weights are not kept or a training was begun there. Raises
     UserError if they are not those of the record, or if another process uses the folder.
     """
-    if (folder / RECORD).is_file():
+    own = folder / RECORD
+    if own.is_file() and _weights_of(folder, read_record(own)).is_file():
         return True
     record = read_record(published)
     file = checkpoints / (record.get("weights", {}).get("file") or "none")
@@ -191,7 +197,7 @@ def restore(published: Path, folder: Path, checkpoints: Path = CHECKPOINTS) -> b
         with replacing(folder / _RUN_FILE) as temporary:
             shutil.copyfile(file, temporary)
         write_record(calibration_of(folder), record["calibration"])
-        write_record(folder / RECORD, record)
+        write_record(own, record)
     return True
 
 

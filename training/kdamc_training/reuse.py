@@ -66,9 +66,11 @@ def adopt(
     if (folder / LAST_CHECKPOINT).exists():
         return None
     wanted = _training(settings)
+    used = BEST_CHECKPOINT if settings["train"]["keep"] == "best" else LAST_CHECKPOINT
     for mark in sorted(work.rglob(FINISHED)):
         note = mark.parent / settings_file
-        if mark.parent == folder or not note.is_file():
+        files = (note, mark.parent / LAST_CHECKPOINT, mark.parent / used)
+        if mark.parent == folder or not all(file.is_file() for file in files):
             continue
         began = mark.parent / BEGAN
         if began.is_file() and read_record(began)["teacher_sha256"] != teacher:

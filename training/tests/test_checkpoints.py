@@ -205,6 +205,11 @@ def test_only_what_has_no_record_is_run_and_published_teachers_are_taken(tmp_pat
     for key, value in first.network.state_dict().items():
         torch.testing.assert_close(taught.network.state_dict()[key], value, rtol=0, atol=0)
 
+    # A record alone does not teach.
+    (taken / "weights.safetensors").unlink()
+    assert run([0, 1], tmp_path / "second", True)[0] == [("cnn_distilled", 1)]
+    assert (taken / "weights.safetensors").is_file()
+
     # Without the weights the teacher is trained again; nothing is left to do for what is known.
     for file in weights.rglob("*.safetensors"):
         file.unlink()

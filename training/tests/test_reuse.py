@@ -90,6 +90,16 @@ def test_a_fine_tuned_network_is_no_run_of_a_recipe(tmp_path):
     assert reuse.adopt(tmp_path / "new", tmp_path, "settings.yaml", settings, {}, "") is None
 
 
+def test_a_folder_without_its_checkpoints_is_not_taken(own_work, tmp_path):
+    settings = settings_of(load(EDGE), "resnet_teacher", 0)
+    new = tmp_path / "new"
+    new.mkdir()
+    for checkpoint in own_work.rglob("best.ckpt"):
+        checkpoint.unlink()
+    assert reuse.adopt(new, own_work, "settings.yaml", settings, {}, "") is None
+    assert not list(new.iterdir())
+
+
 def home(work, recipe_name, member):
     return work / f"{recipe_name}-smoke" / f"{member}-s0"
 
