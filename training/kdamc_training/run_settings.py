@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import own_code
+from .datasets import registry as generators
 from .files import sha256_of
 from .recipe import AugmentSection, DataSection, Member, Recipe
 
@@ -25,7 +26,7 @@ def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
     """What decides the result of one training, its teacher's settings included.
 
     A data set file counts by its content, and so does the code of networks and losses that are
-    not of this package.
+    not of this package; generators count by their versions.
     """
     own = dataclasses.asdict(recipe.members[member])
     del own["seeds"], own["train"], own["about"]
@@ -42,6 +43,8 @@ def settings_of(recipe: Recipe, member: str, seed: int) -> dict[str, Any]:
         "data": _data_settings(recipe.data),
         "augment": _augment_settings(recipe.augment),
     }
+    if versions := _versions(recipe.data):
+        settings["generators"] = versions
     if code := _code(recipe.members[member]):
         settings["code"] = code
     if name := recipe.members[member].teacher:
@@ -79,6 +82,15 @@ def _code(member: Member) -> dict[str, str]:
     used = [("network", member.network), *(("loss", term.name) for term in member.loss)]
     found = {f"{kind} {name}": own_code.digest(kind, name) for kind, name in used}
     return {name: digest for name, digest in found.items() if digest}
+
+
+def _versions(data: DataSection) -> dict[str, str]:
+    """Versions of the generators of ``data``, but for "1", as in folders of runs that were before
+    there was another."""
+    parts = (data.train, data.validation, data.test, data.runs, data.test_runs)
+    names = {data.generator, *(part.generator for part in parts if part)} - {""}
+    found = {name: generators.create(name).version for name in sorted(names)}
+    return {name: version for name, version in found.items() if version != "1"}
 
 
 def _augment_settings(augment: AugmentSection) -> dict[str, Any]:

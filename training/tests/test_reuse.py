@@ -3,14 +3,16 @@
 """A training that two recipes ask for is done once."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from kdamc_training import pipeline, recipe, reuse, training
+from kdamc_training.datasets.rml2016_10a import Rml2016_10a
 from kdamc_training.errors import UserError
 from kdamc_training.records import read_record
-from kdamc_training.run_settings import settings_of
+from kdamc_training.run_settings import same, settings_of
 
 TEMPERATURES, EDGE = "edge/temperatures-rml2016.10a", "edge/rml2016.10a"
 
@@ -71,6 +73,21 @@ def test_what_differs_is_trained(work, trained, override):
     (record,) = pipeline.run(other, "third", work=work, only=["resnet_teacher"])
     assert len(trained) == 1
     assert "trained_as" not in record
+
+
+def test_data_of_a_new_version_of_their_generator_are_other_settings(monkeypatch):
+    chosen = load(EDGE)
+    before = settings_of(chosen, "resnet_teacher", 0)
+    assert "generators" not in before, "as in folders from before there was a second version"
+    monkeypatch.setattr(Rml2016_10a, "version", "2")
+    now = settings_of(chosen, "resnet_teacher", 0)
+    assert now == before | {"generators": {"rml2016.10a": "2"}} and not same(now, before)
+    part = chosen.data.train
+    own = replace(
+        chosen.data, generator="rml2016.04c", train=replace(part, generator="rml2016.10a")
+    )
+    settings = settings_of(replace(chosen, data=own), "resnet_teacher", 0)
+    assert settings["generators"] == {"rml2016.10a": "2"}
 
 
 def test_a_student_of_another_teacher_is_trained(work, trained):

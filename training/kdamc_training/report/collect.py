@@ -176,7 +176,7 @@ def _settings(record: dict[str, Any]) -> dict[str, Any]:
 def _drifted(settings: dict[str, Any], recipe: Recipe, member: str, seed: int) -> bool:
     """Whether a run's settings are not those of its recipe; a data set file may stand for data."""
     # Code of others may be gone by now, as this package's of the revision that a record names.
-    left_out = ["code", *(["data"] if settings["data"]["file"] else [])]
+    left_out = ["code", *(["data", "generators"] if settings["data"]["file"] else [])]
     own = settings_of(recipe, member, seed)
     return comparable(own, *left_out) != comparable(settings, *left_out)
 
