@@ -127,7 +127,7 @@ def fit_module(
         use_distributed_sampler=False,
         precision=train.precision,
         max_epochs=train.epochs,
-        callbacks=[*_callbacks(train, folder), *callbacks],
+        callbacks=[*_callbacks(train, folder), _RemembersBest(), *callbacks],
         logger=[
             log,
             TensorBoardLogger(folder, name="", version="", default_hp_metric=False),
@@ -248,6 +248,26 @@ class _StaysStopped(Callback):
         for stopping in trainer.early_stopping_callbacks:
             if stopping.wait_count >= stopping.patience:
                 trainer.should_stop = True
+
+
+class _RemembersBest(Callback):
+    """Lets a run go on that was moved to another folder: Lightning would forget its best value."""
+
+    def on_load_checkpoint(
+        self,
+        trainer: lightning.Trainer,
+        module: lightning.LightningModule,
+        checkpoint: dict[str, Any],
+    ) -> None:
+        for saving in trainer.checkpoint_callbacks:
+            state = checkpoint["callbacks"][saving.state_key]
+            folder = state["dirpath"] = saving.dirpath
+            for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                state[name] = state[name] and str(Path(folder, Path(state[name]).name))
+            state["best_k_models"] = {
+                str(Path(folder, Path(path).name)): value
+                for path, value in state["best_k_models"].items()
+            }
 
 
 class _WholeCheckpoints(TorchCheckpointIO):

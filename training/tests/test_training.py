@@ -297,6 +297,27 @@ def test_a_killed_run_goes_on_to_the_same_result(toy_file, tmp_path, changes, ta
     assert (parts / training.LAST_CHECKPOINT).stat().st_mtime_ns == before
 
 
+class Spoil(Callback):
+    """Makes the network worse from the second epoch on."""
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, index):
+        if trainer.current_epoch > 0:
+            for parameter in module.parameters():
+                parameter.data.zero_()
+
+
+def test_a_run_that_was_moved_keeps_its_best_epoch(toy_file, tmp_path):
+    job = toy_job(toy_file, "train.ema_decay=0", "train.keep=best", "train.epochs=3")
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        training.fit(job, run, [Spoil(), Kill()])
+    moved = run.rename(tmp_path / "moved")
+    best = training.fit(job, moved, [Spoil()])
+    assert torch.load(best, weights_only=False)["epoch"] == 0
+    assert best.parent == moved and not run.exists()
+
+
 def test_a_run_that_was_stopped_early_and_killed_then_trains_no_more(toy_file, tmp_path):
     job = toy_job(toy_file, *PLATEAU, "train.epochs=40")
     training.fit(job, tmp_path)
