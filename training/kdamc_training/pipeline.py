@@ -244,7 +244,10 @@ def _within(labels: np.ndarray, chosen: np.ndarray, snr: list[int]) -> np.ndarra
 
 
 def data_file(folder: Path, data: DataSection, part: DataPart, jobs: int) -> Path:
-    """The file for ``part`` of generated ``data``, made in ``folder`` unless it is there."""
+    """The file for ``part`` of generated ``data``, made in ``folder`` unless it is there.
+
+    Of several runs at once one makes files in ``folder`` at a time; the others wait.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     generator = part.generator or data.generator
     snr = None if part.generator or not data.snr else (data.snr[0], data.snr[1])
@@ -254,17 +257,20 @@ def data_file(folder: Path, data: DataSection, part: DataPart, jobs: int) -> Pat
         f"{generator}-v{number}-{part.speech}-s{part.seed}-n{part.frames_per_cell}"
         f"-r{part.run_length}{limits}.h5"
     )
-    if not path.is_file():
-        generate(
-            generator,
-            path,
-            frames_per_cell=part.frames_per_cell,
-            seed=part.seed,
-            split=part.speech,
-            run_length=part.run_length,
-            snr=snr,
-            jobs=jobs,
-        )
+    if path.is_file():
+        return path
+    with alone_in(folder, wait=True):
+        if not path.is_file():  # made while this run waited
+            generate(
+                generator,
+                path,
+                frames_per_cell=part.frames_per_cell,
+                seed=part.seed,
+                split=part.speech,
+                run_length=part.run_length,
+                snr=snr,
+                jobs=jobs,
+            )
     return path
 
 

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,20 @@ def test_a_folder_in_use_is_refused(work, capsys):
         assert main(smoke(name, work, "--only", "sbcnn")) == 1
     assert f"{own} is in use by another process" in capsys.readouterr().err
     assert main(smoke(name, work, "--only", "sbcnn")) == 0
+
+
+def test_runs_that_begin_together_make_their_data_once(tmp_path, monkeypatch):
+    made, data = [], recipe.load(recipe.find("plain/rml2016.10a"), "smoke").data
+
+    def slow(name, path, **options):
+        made.append(path)
+        time.sleep(0.2)
+        path.touch()
+
+    monkeypatch.setattr(pipeline, "generate", slow)
+    with ThreadPoolExecutor(2) as runs:
+        begun = [runs.submit(pipeline.data_file, tmp_path, data, data.train, 1) for _ in range(2)]
+    assert [run.result() for run in begun] == 2 * made
 
 
 def test_snr_labels_limit_a_file(toy_file, tmp_path):
