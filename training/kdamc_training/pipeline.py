@@ -337,9 +337,13 @@ def _run_member(
         trained_on = describe(data.info)
     module = load_checkpoint(checkpoint)
     device = training.device_of(recipe.train_of(member))
-    temperature = calibration.fit_temperature(
-        torch_logits(module, parts.validation, device), parts.validation.labels()[0]
-    )
+    held, logits = (torch_logits(module, part, device) for part in (parts.validation, parts.test))
+    if not (np.isfinite(held).all() and np.isfinite(logits).all()):
+        raise UserError(
+            f"{member} with seed {seed} gives logits that are not finite: remove {folder} and "
+            "train it otherwise, with a lower rate say"
+        )
+    temperature = calibration.fit_temperature(held, parts.validation.labels()[0])
     # Exponent 1, no gain from a vote, is the cautious choice where there are no runs to fit it on.
     fitted = calibration.Calibration(
         temperature, 1.0, f"{len(parts.validation)} validation frames of {trained_on}"
@@ -349,7 +353,6 @@ def _run_member(
     with DataSetFile(parts.test.path) as data:
         tested_on = describe_data(data)
     network = module.network
-    logits = torch_logits(module, parts.test, device)
     exact = parts.test.log_posterior()
     left_out = _left_out_scores(recipe.data, module, parts)
     maps = _feature_maps(recipe, member, network, parts.test)

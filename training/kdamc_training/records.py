@@ -16,8 +16,11 @@ _NUMBERS = re.compile(r"\[\s+((?:-?[\d.eE+-]+|null)(?:,\s+(?:-?[\d.eE+-]+|null))
 
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` as JSON, whole or not at all; a list of numbers takes one line."""
-    text = json.dumps(content, indent=1)
+    """Write ``content`` as JSON, whole or not at all; a list of numbers takes one line.
+
+    Raises ValueError for a number that is not finite, which JSON has not.
+    """
+    text = json.dumps(content, indent=1, allow_nan=False)
     text = _NUMBERS.sub(lambda found: "[" + re.sub(r",\s+", ", ", found[1]) + "]", text)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:

@@ -253,6 +253,16 @@ def test_runs_that_begin_together_make_their_data_once(tmp_path, monkeypatch):
     assert [run.result() for run in begun] == 2 * made
 
 
+def test_a_network_that_gives_no_numbers_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        pipeline, "torch_logits", lambda module, part, device: np.full((len(part), 11), np.nan)
+    )
+    changes = ["--set", "data.snr=[0, 0]", "--set", "publish=[]"]
+    assert main(smoke("plain/rml2016.10a", tmp_path, *changes)) == 1
+    assert "student with seed 0 gives logits that are not finite" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("record.json"))
+
+
 def test_snr_labels_limit_a_file(toy_file, tmp_path):
     data = recipe.load(
         recipe.find("plain/rml2016.10a"),
@@ -294,6 +304,9 @@ def test_a_record_reads_back_and_keeps_lists_of_numbers_in_a_line(tmp_path):
     text = (tmp_path / "new" / "r.json").read_text()
     assert json.loads(text) == content == read_record(tmp_path / "new" / "r.json")
     assert "[1, 2.5, null]" in text and "[-3e-05, 4, 5]" in text
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_record(tmp_path / "nan.json", {"ece": float("nan")})
+    assert not (tmp_path / "nan.json").exists()
     (tmp_path / "bad.json").write_text("[]")
     for bad in (tmp_path / "bad.json", tmp_path / "none.json"):
         with pytest.raises(UserError, match="not a record"):
