@@ -214,6 +214,11 @@ def prepare_data(data: DataSection, folder: Path, jobs: int) -> Parts:
     else:
         with DataSetFile(train) as file:
             kept, held = training_split(file, data.validation_share, data.split_seed or 0)
+        if not len(held):
+            raise UserError(
+                f"recipe key 'data.validation_share' is {data.validation_share}; of {len(kept)} "
+                "frames that holds out none"
+            )
         training, validation = Part(train, kept), Part(train, held)
     for part in (training, validation):
         if part.class_names() != _all_of(test).class_names():

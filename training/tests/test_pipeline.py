@@ -253,6 +253,13 @@ def test_runs_that_begin_together_make_their_data_once(tmp_path, monkeypatch):
     assert [run.result() for run in begun] == 2 * made
 
 
+def test_an_empty_validation_part_is_refused(tmp_path):
+    changes = ["data.validation_share=0.01", "data.train.frames_per_cell=1", "data.snr=[0, 2]"]
+    data = recipe.load(recipe.find("plain/rml2016.10a"), "smoke", changes).data
+    with pytest.raises(UserError, match=r"'data\.validation_share' is 0\.01"):
+        pipeline.prepare_data(data, tmp_path, 1)
+
+
 def test_a_network_that_gives_no_numbers_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         pipeline, "torch_logits", lambda module, part, device: np.full((len(part), 11), np.nan)
