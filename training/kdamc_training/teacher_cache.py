@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from .distillation.registry import Loss
+from .errors import UserError
 from .files import alone_in
 from .networks.outputs import Outputs, outputs_of
 from .training_data import Frames
@@ -56,7 +57,8 @@ class TeacherCache:
     """Outputs of a teacher for all frames of a part, to be asked for by position.
 
     Made in ``folder`` on first use; logits are float32, features and maps float16, which costs
-    them a relative 5e-4. Files are mapped, so that what does not fit into memory is paged.
+    them a relative 5e-4, or float32 if float16 does not hold them all. Files are mapped, so that
+    what does not fit into memory is paged.
     """
 
     def __init__(self, folder: Path, teacher: nn.Module, frames: Frames, needed: Needed) -> None:
@@ -111,7 +113,7 @@ def digest(teacher: nn.Module) -> str:
 
 
 def size(teacher: nn.Module, frames: Frames, needed: Needed) -> int:
-    """Bytes that a cache would take."""
+    """Bytes that a cache would take if float16 holds all features and maps."""
     shown = _show(teacher, frames, slice(0, 1), bool(needed.attention))
     one = 4 * shown["logits"].numel() + sum(
         2 * shown[f"{kind}{place}"].numel()
@@ -131,8 +133,17 @@ def _show(teacher: nn.Module, frames: Frames, rows: slice, attention: bool) -> d
     return shown
 
 
-def _fill(folder: Path, teacher: nn.Module, frames: Frames, names: list[str]) -> None:
-    """Write the files ``names``, whole or not at all."""
+def _fill(
+    folder: Path,
+    teacher: nn.Module,
+    frames: Frames,
+    names: list[str],
+    wide: tuple[str, ...] = ("logits",),
+) -> None:
+    """Write the files ``names``, whole or not at all; those in ``wide`` are float32.
+
+    Raises UserError for outputs that are not finite.
+    """
     teacher.eval()
     attention = any(name.startswith("attention") for name in names)
     making = folder / "unfinished"
@@ -142,19 +153,24 @@ def _fill(folder: Path, teacher: nn.Module, frames: Frames, names: list[str]) ->
     for start in range(0, len(frames), _BATCH):
         rows = slice(start, min(start + _BATCH, len(frames)))
         shown = _show(teacher, frames, rows, attention)
-        for name in names:
-            values = shown[name].float().numpy()
-            if name not in arrays:
-                arrays[name] = np.lib.format.open_memmap(
+        if not arrays:
+            arrays = {
+                name: np.lib.format.open_memmap(
                     making / f"{name}.npy",
                     "w+",
-                    np.float32 if name == "logits" else np.float16,
-                    (len(frames), *values.shape[1:]),
+                    np.float32 if name in wide else np.float16,
+                    (len(frames), *shown[name].shape[1:]),
                 )
-            with np.errstate(over="ignore"):  # told below
-                arrays[name][rows] = values
-            if not np.isfinite(arrays[name][rows]).all():
-                raise ValueError(f"the teacher's {name} do not fit into float16")
+                for name in names
+            }
+        for name, array in arrays.items():
+            with np.errstate(over="ignore"):  # found below
+                array[rows] = shown[name].float().numpy()
+            if np.isfinite(array[rows]).all():
+                continue
+            if name in wide:
+                raise UserError(f"{folder.parent}: the teacher's {name} are not finite")
+            return _fill(folder, teacher, frames, names, (*wide, name))
     for name, array in arrays.items():
         array.flush()
         (making / f"{name}.npy").rename(folder / f"{name}.npy")

@@ -15,6 +15,7 @@ from kdamc_training import networks as networks
 from kdamc_training import recipe, teacher_cache, training
 from kdamc_training.datasets.dataset_file import DataSetFile
 from kdamc_training.distillation import registry as losses
+from kdamc_training.errors import UserError
 from kdamc_training.networks import registry
 from kdamc_training.networks.outputs import outputs_of
 from kdamc_training.teacher_cache import Needed, TeacherCache
@@ -104,14 +105,28 @@ def test_one_fills_it_and_others_wait(taught, tmp_path):
     torch.testing.assert_close(kept.logits, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_what_no_half_float_holds_is_refused(taught, tmp_path):
+def test_what_no_half_float_holds_is_kept_as_float32(taught, tmp_path):
+    teacher, part = taught
+    frames = Frames(part)
+    with torch.no_grad():
+        for parameter in teacher.layers[3].parameters():
+            parameter.mul_(1e6)
+        positions = torch.tensor([5, 290, 17])
+        shown = outputs_of(teacher, frames[positions][0]).features
+    kept = TeacherCache(tmp_path / "shows", teacher, frames, Needed((1, 3)))[positions].features
+    assert shown[3].abs().max() > 65504.0
+    torch.testing.assert_close(kept[3], shown[3], rtol=1e-4, atol=0)
+    types = [np.load(tmp_path / "shows" / f"features{place}.npy").dtype for place in (1, 3)]
+    assert types == [np.float16, np.float32]
+
+
+def test_logits_that_are_not_finite_are_refused(taught, tmp_path):
     teacher, part = taught
     with torch.no_grad():
-        for parameter in teacher.layers[1].parameters():
-            parameter.mul_(1e6)
-    with pytest.raises(ValueError, match="features1 do not fit"):
-        TeacherCache(tmp_path / "shows", teacher, Frames(part), Needed((1,)))
-    assert not (tmp_path / "shows" / "features1.npy").exists()
+        next(teacher.parameters()).fill_(torch.nan)
+    with pytest.raises(UserError, match="the teacher's logits are not finite"):
+        TeacherCache(tmp_path / "shows", teacher, Frames(part), Needed())
+    assert not list(tmp_path.glob("shows/*.npy"))
 
 
 def test_losses_say_what_they_look_at(taught):
