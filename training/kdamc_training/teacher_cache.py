@@ -9,6 +9,8 @@ student, and running it is most of what a step of distillation costs.
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -142,7 +144,7 @@ def _fill(
 ) -> None:
     """Write the files ``names``, whole or not at all; those in ``wide`` are float32.
 
-    Raises UserError for outputs that are not finite.
+    Raises UserError for outputs that are not finite, and if the disk has no room.
     """
     teacher.eval()
     attention = any(name.startswith("attention") for name in names)
@@ -154,15 +156,11 @@ def _fill(
         rows = slice(start, min(start + _BATCH, len(frames)))
         shown = _show(teacher, frames, rows, attention)
         if not arrays:
-            arrays = {
-                name: np.lib.format.open_memmap(
-                    making / f"{name}.npy",
-                    "w+",
-                    np.float32 if name in wide else np.float16,
-                    (len(frames), *shown[name].shape[1:]),
-                )
-                for name in names
-            }
+            arrays = _begin(
+                making,
+                {name: (len(frames), *shown[name].shape[1:]) for name in names},
+                {name: np.dtype("f4" if name in wide else "f2") for name in names},
+            )
         for name, array in arrays.items():
             with np.errstate(over="ignore"):  # found below
                 array[rows] = shown[name].float().numpy()
@@ -175,3 +173,26 @@ def _fill(
         array.flush()
         (making / f"{name}.npy").rename(folder / f"{name}.npy")
     making.rmdir()
+
+
+def _begin(
+    making: Path, shapes: dict[str, tuple[int, ...]], types: dict[str, np.dtype]
+) -> dict[str, np.ndarray]:
+    """Arrays in new files, by name; raises UserError if the disk has no room.
+
+    To write to a mapped file of which the disk does not hold all ends the process.
+    """
+    try:
+        arrays = {}
+        for name, shape in shapes.items():
+            path = making / f"{name}.npy"
+            arrays[name] = np.lib.format.open_memmap(path, "w+", types[name], shape)
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        return arrays
+    except OSError as error:
+        shutil.rmtree(making)
+        size = sum(types[name].itemsize * math.prod(shape) for name, shape in shapes.items())
+        raise UserError(
+            f"{making.parent}: what the teacher shows needs {size} bytes ({error.strerror})"
+        ) from error

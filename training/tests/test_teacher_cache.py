@@ -3,6 +3,8 @@
 """What a teacher shows is kept as it was, and a student learns the same from it."""
 
 import dataclasses
+import errno
+import os
 import pickle
 import threading
 import time
@@ -127,6 +129,17 @@ def test_logits_that_are_not_finite_are_refused(taught, tmp_path):
     with pytest.raises(UserError, match="the teacher's logits are not finite"):
         TeacherCache(tmp_path / "shows", teacher, Frames(part), Needed())
     assert not list(tmp_path.glob("shows/*.npy"))
+
+
+def test_a_full_disk_is_told_before_anything_is_written(taught, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    teacher, part = taught
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"shows: what the teacher shows needs 3600 bytes \(No sp"):
+        TeacherCache(tmp_path / "shows", teacher, Frames(part), Needed())
+    assert not list((tmp_path / "shows").iterdir())
 
 
 def test_losses_say_what_they_look_at(taught):
