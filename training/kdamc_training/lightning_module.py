@@ -86,42 +86,45 @@ def augment(
 
 def add_noise(
     iq: Tensor, snr_db: Tensor, noise_power: Tensor, generator: torch.Generator, share: float
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Give a ``share`` of frames ``(n, 2, L)`` of RMS 1 more white noise; RMS stays 1.
 
     ``snr_db (n)`` float32, and ``noise_power (n)``, which share of a frame is noise; frames where
     either is NaN are left alone. Each chosen frame's SNR becomes any between its own and -10 dB
-    (those below stay). Comes back with the new SNRs.
+    (those below stay). Comes back with the new SNRs and shares of noise.
     """
     n = len(iq)
     device = iq.device
     chosen = torch.rand(n, generator=generator, device=device) < share
     drop = torch.rand(n, generator=generator, device=device) * (snr_db - _LOWEST_SNR)
     drop = torch.where(chosen & torch.isfinite(noise_power), drop, 0.0).nan_to_num().clamp_min(0.0)
-    return _noisier(iq, noise_power, drop, generator), snr_db - drop
+    iq, noise_power = _noisier(iq, noise_power, drop, generator)
+    return iq, snr_db - drop, noise_power
 
 
 def raise_noise(
     iq: Tensor, noise_power: Tensor, generator: torch.Generator, most_db: float
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Make the noise in frames ``(n, 2, L)`` of RMS 1 stronger, each by any of 0 to ``most_db`` dB;
     RMS stays 1.
 
     ``noise_power (n)``, which share of a frame is noise; frames where it is NaN are left alone.
+    Comes back with by how much the SNRs fell, ``(n)`` dB.
     """
     rise = most_db * torch.rand(len(iq), generator=generator, device=iq.device)
     rise = torch.where(torch.isfinite(noise_power), rise, 0.0)
-    return _noisier(iq, noise_power, rise, generator)
+    return _noisier(iq, noise_power, rise, generator)[0], rise
 
 
 def _noisier(
     iq: Tensor, noise_power: Tensor, rise_db: Tensor, generator: torch.Generator
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
+    """Frames of RMS 1 whose noise is stronger by ``rise_db (n)``; their new shares of noise."""
     more = noise_power.nan_to_num() * (10.0 ** (rise_db / 10.0) - 1.0)
     noise = torch.randn(iq.shape, generator=generator, device=iq.device)
     noisy = iq + (more / 2.0).sqrt()[:, None, None] * noise
     rms = noisy.square().sum(dim=1).mean(dim=1).sqrt()
-    return noisy / rms.clamp_min(1e-12)[:, None, None]
+    return noisy / rms.clamp_min(1e-12)[:, None, None], (noise_power + more) / (1.0 + more)
 
 
 def limit(iq: Tensor, generator: torch.Generator, share: float, most: float) -> Tensor:
@@ -288,11 +291,13 @@ class ClassifierModule(lightning.LightningModule):
         true_snr, log_posterior = None, None
         if share > 0.0 or strange > 0.0 or any(term.needs_snr for term in self.terms):
             true_snr = self._known("true_snr", position)
-        if share > 0.0:
+        if share > 0.0 or rise > 0.0:
             noise_power = self._known("noise_power", position)
-            iq, true_snr = add_noise(iq, true_snr, noise_power, generator, share)
+        if share > 0.0:
+            iq, true_snr, noise_power = add_noise(iq, true_snr, noise_power, generator, share)
         if rise > 0.0:
-            iq = raise_noise(iq, self._known("noise_power", position), generator, rise)
+            iq, fall = raise_noise(iq, noise_power, generator, rise)
+            true_snr = None if true_snr is None else true_snr - fall
         if any(term.needs_posterior for term in self.terms):
             log_posterior = self._renamed(self._known("log_posterior", position), mirrored)
         label = torch.where(mirrored, self._mirror_images[label], label)

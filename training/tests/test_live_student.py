@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from kdamc_training.lightning_module import ClassifierModule
 from kdamc_training.networks import registry
 from kdamc_training.networks.features import phase_steps
 from kdamc_training.networks.outputs import Outputs, outputs_of
+from kdamc_training.recipe import AugmentSection
 
 NAN = float("nan")
 
@@ -135,6 +138,40 @@ def test_mirrored_frames_want_the_mirrored_word_of_a_teacher():
     mirrored = labels == 2
     assert 0 < mirrored.sum() < 64
     assert (teacher.logits.argmax(dim=1) == labels).all()
+
+
+def test_the_snr_to_be_told_is_that_after_noise_was_given_and_raised():
+    """Tones at 30 dB: what is left beside them in the frames that the network is shown."""
+    n, length, snr = 400, 512, torch.full((400,), 30.0)
+    power = 1 / (1 + 10 ** (snr / 10))
+    module = ClassifierModule(
+        network="live_conv",
+        network_options={"kernels": [3], "strides": [4], "widths": [4]},
+        classes=["A", "B"],
+        frame_length=length,
+        loss=[{"name": "snr", "weight": 1.0, "options": {}}],
+        train={},
+        seed=0,
+        augment=asdict(AugmentSection(noise=0.5, noise_rise=20.0)),
+        describes={},
+    )
+    shown, told = [], []
+    module.network.body.register_forward_pre_hook(lambda _, given: shown.append(given[0]))
+    module.terms[0].register_forward_pre_hook(lambda _, given: told.append(given[2]))
+    module.log = lambda *_, **__: None
+    data = SimpleNamespace(training=SimpleNamespace(true_snr=snr, noise_power=power))
+    module._trainer = SimpleNamespace(global_step=0, global_rank=0, datamodule=data)
+    tone = torch.polar(torch.ones(length), 0.3 * torch.arange(length))
+    iq = torch.stack([tone.real, tone.imag]) * (1 - power).sqrt()[:, None, None]
+    iq = iq + torch.randn(n, 2, length) * (power / 2).sqrt()[:, None, None]
+    module.training_step((iq, torch.zeros(n, dtype=torch.int64), torch.arange(n)), 0)
+    ((frames,), (target,)) = shown, told
+    signal = torch.complex(frames[:, 0], frames[:, 1])
+    amplitude = (signal * tone.conj()).mean(dim=1)
+    left = signal - amplitude[:, None] * tone
+    measured = 10 * torch.log10(amplitude.abs() ** 2 / left.abs().square().mean(dim=1))
+    assert (measured - target).abs()[target > 0].max() < 1.5
+    assert target.min() < -10 and target.max() > 25
 
 
 def test_what_is_received_by_hand():

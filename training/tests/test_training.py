@@ -91,7 +91,7 @@ def test_noise_lowers_the_snr_by_what_is_told():
     noise = torch.randn(n, 2, length, generator=generator) * (power / 2).sqrt()[:, None, None]
     clean = torch.stack([tone.real, tone.imag])
     iq = clean * (1 - power).sqrt()[:, None, None] + noise
-    after, told = add_noise(iq, snr, power, generator, 0.7)
+    after, told, share = add_noise(iq, snr, power, generator, 0.7)
     signal = torch.complex(after[:, 0], after[:, 1])
     amplitude = (signal * tone.conj()).mean(dim=1)
     left = signal - amplitude[:, None] * tone
@@ -100,6 +100,7 @@ def test_noise_lowers_the_snr_by_what_is_told():
     assert error.mean() < 0.4 and error[told > 0].max() < 1.2
     torch.testing.assert_close(after.square().sum(dim=1).mean(dim=1), torch.ones(n))
     assert 0.2 < (told == snr).float().mean() < 0.4
+    torch.testing.assert_close(share, 1 / (1 + 10 ** (told / 10)))
     assert told[::2].min() < -8 and told[::2].max() == 20 and (told >= -10).all()
 
 
@@ -122,7 +123,7 @@ def test_noise_is_given_where_the_snr_is_known_only():
     iq = noise(4, 32)
     snr = torch.tensor([float("nan"), 10.0, -12.0, 10.0])
     power = torch.tensor([float("nan"), float("nan"), 0.9, 0.1])
-    after, told = add_noise(iq, snr, power, torch.Generator().manual_seed(1), 1.0)
+    after, told, _ = add_noise(iq, snr, power, torch.Generator().manual_seed(1), 1.0)
     torch.testing.assert_close(after[:3], iq[:3])
     torch.testing.assert_close(told[:3], snr[:3], equal_nan=True)
     assert told[3] < 10 and not torch.equal(after[3], iq[3])
@@ -135,12 +136,13 @@ def test_noise_rises_by_any_of_the_range():
     generator = torch.Generator().manual_seed(7)
     clean = torch.stack([tone.real, tone.imag]) * 0.999**0.5
     iq = clean + torch.randn(n, 2, length, generator=generator) * 0.0005**0.5
-    after = raise_noise(iq, torch.full((n,), 0.001), generator, 30.0)
+    after, told = raise_noise(iq, torch.full((n,), 0.001), generator, 30.0)
     torch.testing.assert_close(after.square().sum(dim=1).mean(dim=1), torch.ones(n))
     signal = torch.complex(after[:, 0], after[:, 1])
     amplitude = (signal * tone.conj()).mean(dim=1)
     left = (signal - amplitude[:, None] * tone).abs().square().mean(dim=1)
     rise = 10 * torch.log10(left / amplitude.abs() ** 2) + 30
+    assert (rise - told).abs().mean() < 0.4
     assert -0.8 < rise.min() < 1.5 and 28.5 < rise.max() < 30.8
     torch.testing.assert_close(
         torch.histc(rise, 4, 0, 30), torch.full((4,), 100.0), atol=30, rtol=0
@@ -150,9 +152,10 @@ def test_noise_rises_by_any_of_the_range():
 def test_noise_does_not_rise_where_its_share_is_unknown():
     iq = noise(2, 32)
     power = torch.tensor([float("nan"), 0.1])
-    after = raise_noise(iq, power, torch.Generator().manual_seed(1), 10.0)
+    after, told = raise_noise(iq, power, torch.Generator().manual_seed(1), 10.0)
     torch.testing.assert_close(after[0], iq[0])
     assert not torch.equal(after[1], iq[1])
+    assert told[0] == 0 < told[1]
 
 
 def test_mirrored_sidebands_are_each_other():
