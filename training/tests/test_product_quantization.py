@@ -157,7 +157,7 @@ def test_what_cannot_be_quantized_is_refused():
 def test_layer_is_the_product_with_the_dense_matrix():
     torch.manual_seed(0)
     linear = nn.Linear(300, 16)
-    layer = ProductQuantizedLinear.of(linear, 4, 32)
+    layer = ProductQuantizedLinear(quantize(linear.weight.detach().numpy().T, 4, 32), linear.bias)
     x = torch.randn(7, 300)
     dense = torch.from_numpy(layer.quantized().dense())
     torch.testing.assert_close(layer(x), x @ dense + linear.bias)
@@ -166,7 +166,8 @@ def test_layer_is_the_product_with_the_dense_matrix():
     torch.testing.assert_close(without(x), x @ dense)
     # With a centroid for each row it is the layer itself.
     few = nn.Linear(50, 16)
-    torch.testing.assert_close(ProductQuantizedLinear.of(few, 4)(x[:, :50]), few(x[:, :50]))
+    exact = ProductQuantizedLinear(quantize(few.weight.detach().numpy().T, 4), few.bias)
+    torch.testing.assert_close(exact(x[:, :50]), few(x[:, :50]))
 
 
 def test_frozen_layer_passes_gradients_and_keeps_its_weight():
@@ -178,7 +179,8 @@ def test_frozen_layer_passes_gradients_and_keeps_its_weight():
 
 
 def test_codebook_gets_the_sum_of_its_rows_gradients():
-    layer = ProductQuantizedLinear(made_up(40, 8, 2, 16), np.zeros(8), train_codebook=True)
+    layer = ProductQuantizedLinear(made_up(40, 8, 2, 16), np.zeros(8))
+    layer.codebook.requires_grad_(True)
     x = torch.randn(5, 40)
     weight = torch.from_numpy(layer.quantized().dense()).requires_grad_()
     (x @ weight).square().sum().backward()

@@ -38,21 +38,10 @@ class Coo:
             dense[rows, columns],
         )
 
-    def dense(self) -> np.ndarray:
-        """The matrix with its zeros, of the values' type."""
-        matrix = np.zeros(self.shape, self.values.dtype)
-        matrix[self.rows, self.columns] = self.values
-        return matrix
-
     @property
     def nbytes(self) -> int:
         """Bytes of values and both indices."""
         return self.rows.nbytes + self.columns.nbytes + self.values.nbytes
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one product with a vector: one a stored value."""
-        return len(self.values)
 
 
 def _index_type(length: int) -> np.dtype:

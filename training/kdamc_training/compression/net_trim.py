@@ -40,7 +40,6 @@ import torch
 
 from ..errors import UserError
 from ..files import replacing
-from .coo import Coo
 
 # A smaller weight, in units of the layer's mean magnitude, counts as zero.
 THRESHOLD = 1e-6
@@ -53,25 +52,13 @@ class NotConverged(UserWarning):
 
 
 @dataclass(frozen=True)
-class State:
-    """Where ADMM stopped, in its own units: what a warm start goes on from.
-
-    ``solution`` is U ``(N + 1, M)``; ``dual_outputs`` ``(P, M)`` and ``dual_weights``
-    ``(N + 1, M)`` are the multipliers of V_1 = X U and V_2 = U.
-    """
-
-    solution: np.ndarray
-    dual_outputs: np.ndarray
-    dual_weights: np.ndarray
-
-
-@dataclass(frozen=True)
 class Progress:
     """All that ADMM has between two iterations: going on from it gives what not stopping would.
 
-    ``solution``, ``dual_outputs`` and ``dual_weights`` are as in ``State``, the latter two over
-    rho; ``response`` is X U ``(P, M)`` as the last solution gave it, which a product made anew
-    would round otherwise. ``primal`` and ``dual`` are the residuals so far.
+    ``solution`` is U ``(N + 1, M)`` in ADMM's units; ``dual_outputs`` ``(P, M)`` and
+    ``dual_weights`` ``(N + 1, M)`` are the multipliers of V_1 = X U and V_2 = U over rho;
+    ``response`` is X U ``(P, M)`` as the last solution gave it, which a product made anew would
+    round otherwise. ``primal`` and ``dual`` are the residuals so far.
     """
 
     solution: np.ndarray
@@ -113,20 +100,10 @@ class NetTrimResult:
     converged: bool
     distance: float
     leak: float
-    state: State
 
     @property
     def iterations(self) -> int:
         return len(self.primal)
-
-    @property
-    def pruning_efficiency(self) -> float:
-        """p_e = 1 - n_a / n_T of the weights without the bias (the edge paper's equation 3)."""
-        return 1.0 - np.count_nonzero(self.weight) / self.weight.size
-
-    def coo(self) -> Coo:
-        """``weight`` in float32 with its indices: what a file has to hold, besides the bias."""
-        return Coo.of(self.weight)
 
 
 def net_trim(
@@ -139,7 +116,6 @@ def net_trim(
     penalise_bias: bool = False,
     tolerance: float = 1e-4,
     max_iterations: int = 2000,
-    warm_start: State | None = None,
     resume: Progress | None = None,
     keep: Callable[[Progress], None] | None = None,
     keep_every: int = 50,
@@ -151,7 +127,6 @@ def net_trim(
     are stored anyway, unless ``penalise_bias``, as Net-Trim's published program has it.
     ``tolerance`` is relative, of both residuals (Boyd et al., "Distributed optimization and
     statistical learning via ADMM", section 3.3; the sizes they are relative to are our choice).
-    ``warm_start`` is the state of a result for the same layer and inputs, say of another gain.
     ``keep`` is called with the progress after every ``keep_every`` iterations, whose arrays are
     its own only until it returns; ``resume`` goes on from such progress of the very same problem.
     Memory: 8 P N bytes for X, 16 min(P, N)^2 for the factor, and a dozen arrays of P M and N M.
@@ -164,7 +139,7 @@ def net_trim(
     _check(inputs, w, b, gain, rho, max_iterations)
     if keep_every < 1:
         raise UserError(f"keep_every is {keep_every}; it must be 1 or more")
-    frames, outputs = len(inputs), len(w)
+    frames = len(inputs)
     # One float64 copy, with the bias's column, scaled in place: X may have gigabytes.
     augmented = np.empty((frames, w.shape[1] + 1))
     augmented[:, :-1] = inputs
@@ -179,19 +154,9 @@ def net_trim(
     penalty = np.ones((len(original), 1))
     penalty[-1] = float(penalise_bias)
 
-    if warm_start is None:
-        warm_start = State(original, np.zeros((frames, outputs)), np.zeros_like(original))
-    elif warm_start.dual_outputs.shape != target.shape or (
-        warm_start.solution.shape != original.shape
-    ):
-        raise UserError(
-            f"the warm start is of {warm_start.dual_outputs.shape[0]} frames and a layer of "
-            f"{warm_start.solution.shape}, not of {frames} and {original.shape}"
-        )
-    solution = warm_start.solution
+    solution = original
     # Divided by rho, as ADMM's scaled form has them.
-    dual_outputs = warm_start.dual_outputs / rho
-    dual_weights = warm_start.dual_weights / rho
+    dual_outputs, dual_weights = np.zeros_like(target), np.zeros_like(original)
     project = _GraphProjection(augmented)
     primal: list[float] = []
     dual: list[float] = []
@@ -263,7 +228,6 @@ def net_trim(
         converged=converged,
         distance=float(np.linalg.norm((response - target)[active]) / whole),
         leak=float(np.linalg.norm(np.maximum(response, 0.0)[~active]) / whole),
-        state=State(solution, rho * dual_outputs, rho * dual_weights),
     )
 
 

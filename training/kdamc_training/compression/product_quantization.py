@@ -137,23 +137,18 @@ class _Stored(torch.autograd.Function):
 class ProductQuantizedLinear(nn.Module):
     """y = x W + b with W of a ``ProductQuantized``: ``(..., M)`` to ``(..., N)`` float32.
 
-    ``bias`` is ``(N,)`` or None and can be trained. The codebook is trained only if
-    ``train_codebook``, the sum of the gradients of all rows that share a centroid: the paper keeps
-    it as it is while the rest of the network is trained again. Codes never change.
+    ``bias`` is ``(N,)`` or None and can be trained. The codebook is not, as the paper keeps it as
+    it is while the rest of the network is trained again, and codes never change.
     """
 
     def __init__(
-        self,
-        quantized: ProductQuantized,
-        bias: Tensor | np.ndarray | None = None,
-        *,
-        train_codebook: bool = False,
+        self, quantized: ProductQuantized, bias: Tensor | np.ndarray | None = None
     ) -> None:
         super().__init__()
         blocks, size, _ = quantized.codebook.shape
         # One table for all blocks, so that one Gather finds whole rows.
         self.codebook = nn.Parameter(
-            torch.tensor(quantized.codebook).flatten(0, 1), requires_grad=train_codebook
+            torch.tensor(quantized.codebook).flatten(0, 1), requires_grad=False
         )
         self.register_buffer("codes", torch.tensor(quantized.codes))
         self.register_buffer("first", torch.arange(blocks) * size, persistent=False)
@@ -161,14 +156,6 @@ class ProductQuantizedLinear(nn.Module):
             self.register_parameter("bias", None)
         else:
             self.bias = nn.Parameter(torch.as_tensor(bias, dtype=torch.float32).detach().clone())
-
-    @classmethod
-    def of(
-        cls, layer: nn.Linear, blocks: int, centroids: int = 256, seed: int = 0, **options: bool
-    ) -> ProductQuantizedLinear:
-        """In place of ``layer``; ``options`` are those of the constructor."""
-        weight = layer.weight.detach().cpu().numpy().T
-        return cls(quantize(weight, blocks, centroids, seed), layer.bias, **options)
 
     def quantized(self) -> ProductQuantized:
         """Codebook and codes as they are now."""
