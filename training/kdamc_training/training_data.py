@@ -190,10 +190,8 @@ def _in_memory(data: DataSetFile, chosen: np.ndarray) -> Tensor:
 def _mapped(path: Path) -> np.ndarray:
     """X of a data set file as an array that is read where it is touched."""
     with DataSetFile(path) as data:
-        offset = data.x.id.get_offset()
-        if offset is not None:
-            return np.memmap(path, data.x.dtype, "r", offset, data.x.shape)
-    return DataSetFile(path).x
+        mapped = data.mapped_frames()
+    return DataSetFile(path).x if mapped is None else mapped
 
 
 class EpochSampler(Sampler):
