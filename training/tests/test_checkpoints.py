@@ -171,9 +171,8 @@ def test_the_projects_weights_are_those_of_its_records():
             assert hashlib.sha256(file.read_bytes()).hexdigest() == weights["sha256"]
             checkpoints.load(file)
             listed.add(file)
-    assert listed == set(checkpoints.CHECKPOINTS.rglob("*.safetensors"))
-    if listed:
-        assert (checkpoints.CHECKPOINTS / "README.md").read_text() == checkpoints.readme()
+    assert listed and listed == set(checkpoints.CHECKPOINTS.rglob("*.safetensors"))
+    assert (checkpoints.CHECKPOINTS / "README.md").read_text() == checkpoints.readme()
 
 
 def test_only_what_has_no_record_is_run_and_published_teachers_are_taken(tmp_path, monkeypatch):
