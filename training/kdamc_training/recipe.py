@@ -14,7 +14,8 @@ import itertools
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,7 @@ class ReportSection:
     results: what a gain that is not there may have to do with, what was tried.
     """
 
-    gains: list[list] = field(default_factory=list)
+    gains: list[list[str]] = field(default_factory=list)
     bands: list[list] = field(default_factory=list)
     confusion_at: list[int] = field(default_factory=list)
     confusion_of: list[str] = field(default_factory=list)
@@ -279,9 +280,20 @@ def load(path: str | Path, budget: str = "paper", overrides: list[str] | None = 
 
     Raises UserError, naming the file and the key, for whatever cannot be used.
     """
-    recipe = build(Recipe, document_of(path, budget, overrides), "")
-    _check(recipe)
+    document = document_of(path, budget, overrides)
+    with naming(path):
+        recipe = build(Recipe, document, "")
+        _check(recipe)
     return recipe
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Puts the file before what is told of a recipe's key."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def document_of(
@@ -302,9 +314,14 @@ def document_of(
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--set {text!r} is not of the form key=value")
-        changes[key.strip()] = yaml.safe_load(value)
-    for key, value in changes.items():
-        _set(document, key, value)
+        try:
+            changes[key.strip()] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"--set {key}: {value!r} is no YAML: {reason}") from None
+    with naming(path):
+        for key, value in changes.items():
+            _set(document, key, value)
     document["budget"] = budget
     return document
 
@@ -326,30 +343,39 @@ def data_section(values: Any) -> DataSection:
     return build(DataSection, values, "data")
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict:
     """The mapping in a recipe file; one that ``extends`` another is laid over it.
 
     Its sections take the place of the other's (budgets each for itself), and its ``changes`` are
-    dotted keys set in the other, ``budgets.reduced.train.epochs`` in its budget.
+    dotted keys set in the other, ``budgets.reduced.train.epochs`` in its budget. ``above`` are the
+    files that extend this one.
     """
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise UserError(f"{path}: is not a mapping")
     document = _unshared(document)
-    if "extends" not in document:
-        return document
-    base = _read(find(document.pop("extends")))
-    for key, value in document.pop("changes", {}).items():
-        section, _, rest = key.partition(".")
-        if section == "budgets":
-            # A budget's block has dotted keys itself.
-            budget, _, changed = rest.partition(".")
-            base.setdefault("budgets", {}).setdefault(budget, {})[changed] = value
-        else:
-            _set(base, key, value)
+    with naming(path):
+        if "budgets" in document:
+            _convert(dict[str, dict[str, Any]], document["budgets"], "budgets")
+        if "extends" not in document:
+            return document
+        extended = find(_convert(str, document.pop("extends"), "extends"))
+        if extended.resolve() in (chain := (*above, path.resolve())):
+            raise UserError("recipe key 'extends' leads back to itself")
+        changes = _convert(dict[str, Any], document.pop("changes", {}), "changes")
+    base = _read(extended, chain)
+    with naming(path):
+        for key, value in changes.items():
+            section, _, rest = key.partition(".")
+            if section == "budgets":
+                # A budget's block has dotted keys itself.
+                budget, _, changed = rest.partition(".")
+                base.setdefault("budgets", {}).setdefault(budget, {})[changed] = value
+            else:
+                _set(base, key, value)
     budgets = base.pop("budgets", {}) | document.pop("budgets", {})
     return base | document | {"budgets": budgets}
 
@@ -430,6 +456,9 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, Mapping):
             raise UserError(f"recipe key {where!r} is not a section")
+        for key in value:
+            if not isinstance(key, str):
+                raise UserError(f"recipe key {_join(where, key)!r} is no text: put it in quotes")
         if inner[1] is Any:
             return dict(value)
         return {key: _convert(inner[1], item, _join(where, key)) for key, item in value.items()}

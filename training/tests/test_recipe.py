@@ -64,6 +64,11 @@ def test_overrides_win_over_the_budget():
         ("members.student.loss=cross_entropy", "is not a list"),
         ("members.student.seeds=2", r"'members\.student\.seeds' is 2"),
         ("members={'a/b': {network: plain_conv}}", r"'members\.a/b'"),
+        ("members={1: {network: plain_conv}}", r"plain.*yaml: .*'members\.1' is no text"),
+        ("members={yes: {network: plain_conv}}", r"'members\.True' is no text"),
+        ("members.student.options={1: 2}", r"'members\.student\.options\.1' is no text"),
+        ("train.epochs=[1", r"train\.epochs: '\[1' is no YAML"),
+        ("about=2020-13-01", "about: '2020-13-01' is no YAML"),
         ("seeds=[]", "'seeds' is"),
         ("seeds=[1, 1]", "'seeds' is"),
         ("seeds=[-1]", "'seeds' is -1"),
@@ -95,6 +100,7 @@ def test_overrides_win_over_the_budget():
         ("members.student.teacher_rotations=2", "teacher_rotations' needs a teacher"),
         ("report.gains=[[student, student]]", r"'report\.gains\.0'"),
         ("report.gains=[[student, other]]", r"'report\.gains\.0'"),
+        ("report.gains=[[[student], scratch]]", r"'report\.gains\.0\.0'"),
         ("report.bands=[[3, 1]]", r"'report\.bands\.0'"),
         ("publish=[{member: other, model_name: a}]", r"'publish\.0\.member' is 'other'"),
         (
@@ -141,6 +147,32 @@ def test_a_misspelt_budget_of_a_recipe_is_refused(tmp_path):
     (tmp_path / "r.yaml").write_text("extends: plain/rml2016.10a\nbudgets: {reducd: {}}\n")
     with pytest.raises(UserError, match="budget 'reducd'"):
         recipe.load(tmp_path / "r.yaml", "reduced")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("budgets:", "'budgets' is not a section"),
+        ("budgets: [smoke]", "'budgets' is not a section"),
+        ("budgets: {smoke: {3: 1}}", r"'budgets\.smoke\.3' is no text"),
+        ("budgets: {smoke: }", r"'budgets\.smoke' is not a section"),
+        ("budgets: {smoke: {about.a: 1}}", r"'about\.a': about is not a section"),
+        ("extends:", "'extends' is None"),
+        ("changes:", "'changes' is not a section"),
+        ("changes: {3: 4}", r"'changes\.3' is no text"),
+        ("changes: {about.a: 4}", r"'about\.a': about is not a section"),
+        ("extends: {folder}/r.yaml", "'extends' leads back to itself"),
+        ("extends: {folder}/other.yaml", "'extends' leads back to itself"),
+    ],
+)
+def test_a_malformed_file_is_named_with_the_key(tmp_path, text, says):
+    text = text.replace("{folder}", str(tmp_path))
+    if not text.startswith("extends"):
+        text += "\nextends: plain/rml2016.10a"
+    (tmp_path / "r.yaml").write_text(text)
+    (tmp_path / "other.yaml").write_text(f"extends: {tmp_path}/r.yaml")
+    with pytest.raises(UserError, match=rf"{tmp_path}/\w+\.yaml: recipe key {says}"):
+        recipe.load(tmp_path / "r.yaml", "smoke")
 
 
 def test_a_recipe_that_extends_another_is_laid_over_it(tmp_path):

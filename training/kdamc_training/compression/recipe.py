@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
-from ..recipe import build, check_limits, document_of
+from ..recipe import build, check_limits, document_of, naming
 from .product_quantization import MAX_CENTROIDS
 
 
@@ -81,8 +81,16 @@ class CompressionRecipe:
 
 
 def load(path: str | Path, budget: str = "paper") -> CompressionRecipe:
-    """Read a recipe file at ``budget``; raises UserError, naming the key, for what cannot be."""
-    recipe = build(CompressionRecipe, document_of(path, budget), "")
+    """Read a recipe file at ``budget``; raises UserError, naming file and key, for what
+    cannot be."""
+    document = document_of(path, budget)
+    with naming(path):
+        recipe = build(CompressionRecipe, document, "")
+        _check(recipe)
+    return recipe
+
+
+def _check(recipe: CompressionRecipe) -> None:
     trim, retrain = recipe.net_trim, recipe.retrain
     check_limits(
         [
@@ -108,7 +116,6 @@ def load(path: str | Path, budget: str = "paper") -> CompressionRecipe:
         raise UserError("recipe key 'rows' is empty")
     for number, name in enumerate(recipe.rows):
         _check_row(recipe, name, list(recipe.rows)[:number])
-    return recipe
 
 
 def _check_row(recipe: CompressionRecipe, name: str, before: list[str]) -> None:
