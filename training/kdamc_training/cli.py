@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import shlex
 import signal
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import UserError
+from .own_files import import_first
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.command_line = shlex.join(["kdamc-train", *arguments])
     try:
         for name in options.imports:
-            _import_own(name)
+            import_first(name)
         return options.do(options) or 0
     except (UserError, OSError) as error:
         print(f"kdamc-train: error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -39,20 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("kdamc-train: interrupted", file=sys.stderr)
         return 130
-
-
-def _import_own(name: str) -> None:
-    """Import a module, of the current folder too, or a file of Python."""
-    file = Path(name)
-    own = file.suffix == ".py"
-    folder = str(file.parent) if own else ""
-    sys.path.insert(0, folder)
-    try:
-        importlib.import_module(file.stem if own else name)
-    except ModuleNotFoundError as error:
-        raise UserError(f"--import {name}: {error}") from None
-    finally:
-        sys.path.remove(folder)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 
+from . import own_files
 from .files import sha256_of
 
 _digests: dict[tuple[str, str], str] = {}
@@ -22,7 +23,9 @@ def note(kind: str, name: str, factory: Callable) -> None:
 
     What was typed into an interactive session is in no file and not remembered.
     """
-    if getattr(factory, "__module__", "").partition(".")[0] == __package__:
+    module = getattr(factory, "__module__", "")
+    own = module.startswith(f"{own_files.__name__}.")
+    if module.partition(".")[0] == __package__ and not own:
         return
     try:
         file = inspect.getsourcefile(factory)

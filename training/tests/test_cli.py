@@ -135,6 +135,28 @@ def test_shipped_model_cards_are_those_of_their_records(path: Path):
     assert hashlib.sha256(model.read_bytes()).hexdigest() == record["test"]["model"]["sha256"]
 
 
+def test_files_of_one_name_are_imported_each(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(registry, "_networks", dict(registry._networks))
+    monkeypatch.setattr("sys.path", list(sys.path))
+    imports = []
+    for place in ("one/own.py", "two/own.py", "one/types.py"):
+        path = tmp_path / place
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / f"beside_{path.parent.name}.py").touch()
+        path.write_text(
+            f"import beside_{path.parent.name}, torch\n"
+            "from kdamc_training.networks.registry import register\n"
+            f"@register('of_{path.parent.name}_{path.stem}')\n"
+            "class Mine(torch.nn.Module):\n"
+            "    def __init__(self, classes, frame_length): ...\n"
+        )
+        imports += ["--import", str(path)]
+    assert main([*imports, "list"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"  of_{name}\n" in told for name in ("one_own", "two_own", "one_types"))
+    assert "no such file" in fails(capsys, "--import", tmp_path / "none.py", "list")
+
+
 def test_a_module_of_ones_own_is_imported_first(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine_for_a_test.py").write_text(
         "import torch\n"

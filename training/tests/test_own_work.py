@@ -4,11 +4,13 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from kdamc_training import own_files
 from kdamc_training.cli import main
 from kdamc_training.datasets.dataset_file import DataSetFile
 from kdamc_training.distillation import registry as losses
@@ -59,6 +61,8 @@ def mine(tmp_path, monkeypatch):
     path.write_text(head + network + rest)
     for registry, table in ((networks, "_networks"), (losses, "_losses")):
         monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
+    monkeypatch.setattr("sys.path", list(sys.path))
+    monkeypatch.setattr(own_files, "imported", [])
     return path
 
 
@@ -70,16 +74,15 @@ def run(mine, toy_file, tmp_path, monkeypatch, capsys):
     recipe.write_text(RECIPE.format(file=toy_file))
 
     def again(*more: str) -> list[str]:
-        import sys
-
         for registry, table in ((networks, "_networks"), (losses, "_losses")):
             kept = {
                 name: made
                 for name, made in getattr(registry, table).items()
                 if made.__module__.startswith("kdamc_training.")
+                and not made.__module__.startswith("kdamc_training.own_files.")
             }
             monkeypatch.setattr(registry, table, kept)
-        sys.modules.pop(mine.stem, None)
+        sys.modules.pop(own_files.module_name(mine), None)
         arguments = ["run", str(recipe), "--work", str(tmp_path / "work"), *more]
         status = main(["--import", str(mine), *arguments])
         told = capsys.readouterr()
@@ -117,6 +120,11 @@ def test_a_network_and_a_loss_of_ones_own_are_trained_and_told(run, tmp_path, mi
     (picture,) = re.findall(r"!\[.*\]\((.*\.png)\)", text)
     assert (tmp_path / picture).is_file()
     assert main(own) == 1 and "--recipe goes with --out" in capsys.readouterr().err
+
+
+def test_spawned_processes_find_ones_own_file(run):
+    (line,) = run("--only", "teacher", "--set", "train.devices=2")
+    assert line.startswith("teacher seed 0: ")
 
 
 def test_changed_code_is_another_training(run, mine):
