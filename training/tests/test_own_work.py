@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from kdamc_training import own_files
 from kdamc_training.cli import main
+from kdamc_training.datasets import registry as generators
 from kdamc_training.datasets.dataset_file import DataSetFile
 from kdamc_training.distillation import registry as losses
 from kdamc_training.networks import registry as networks
@@ -125,6 +126,27 @@ def test_a_network_and_a_loss_of_ones_own_are_trained_and_told(run, tmp_path, mi
 def test_spawned_processes_find_ones_own_file(run):
     (line,) = run("--only", "teacher", "--set", "train.devices=2")
     assert line.startswith("teacher seed 0: ")
+
+
+def test_processes_for_data_know_ones_own_generator(tmp_path, monkeypatch):
+    monkeypatch.setattr(generators, "_generators", dict(generators._generators))
+    monkeypatch.setattr("sys.path", list(sys.path))
+    monkeypatch.setattr(own_files, "imported", [])
+    (tmp_path / "own.py").write_text(
+        "import numpy as np\n"
+        "from kdamc_training.datasets.registry import Cell, Generator, register\n"
+        "@register('own_of_a_test')\n"
+        "class Own(Generator):\n"
+        "    version, date, classes, snr_labels = '1', '2026-01-01', ('a', 'b'), (0,)\n"
+        "    frame_length, sample_rate, samples_per_symbol = 8, 1.0, (4.0, 4.0)\n"
+        "    limits, splits = (), ('train',)\n"
+        "    def cell(self, class_index, snr_label, frames, *rest):\n"
+        "        return Cell(np.ones((frames, 2, 8), np.float32), np.arange(frames))\n"
+    )
+    generate = f"data generate own_of_a_test {tmp_path}/a.h5 --frames-per-cell 2 --seed 1 --jobs 2"
+    assert main(["--import", str(tmp_path / "own.py"), *generate.split()]) == 0
+    with DataSetFile(tmp_path / "a.h5") as data:
+        assert len(data) == 4
 
 
 def test_changed_code_is_another_training(run, mine):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import own_files
 from ..errors import UserError
 from . import kept_cells, registry
 from .dataset_file import DataSetInfo, DataSetWriter
@@ -52,8 +54,9 @@ def _keep_cell(work: tuple[CellRequest, Path]) -> int:
     return request.frames
 
 
-def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end when the parent was killed (a pool would wait on)."""
+def _start_worker(parent: int, modules: Sequence[str]) -> None:
+    """Leave Ctrl-C to the parent, and end when the parent was killed (a pool would wait on);
+    import the user's ``modules``, whose generators a new process does not know."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
@@ -62,6 +65,8 @@ def _start_worker(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    for name in modules:
+        importlib.import_module(name)
 
 
 @contextmanager
@@ -72,7 +77,7 @@ def _in_processes(do: Callable, work: Sequence, jobs: int) -> Iterator[Iterator]
         return
     # Fresh processes: GNU Radio's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, _start_worker, (os.getpid(),)) as pool:
+    with context.Pool(jobs, _start_worker, (os.getpid(), own_files.imported)) as pool:
         yield pool.imap(do, work)
 
 
