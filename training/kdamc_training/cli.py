@@ -535,6 +535,8 @@ def _fidelity(options: argparse.Namespace) -> int:
     from .fidelity import compare, compare_cells, compare_weaknesses
 
     if options.trained:
+        if options.own_scale:
+            raise UserError("--own-scale goes with --yardstick")
         from .evaluate import evaluate
         from .onnx_models import open_model
 
@@ -716,6 +718,8 @@ def _report(options: argparse.Namespace) -> None:
 
     if options.recipe:
         paths = _report_own(options)
+    elif options.out or options.work or options.overrides or options.budget != "paper":
+        raise UserError("--budget, --set, --work and --out go with --recipe")
     elif options.check:
         report.check()
         return

@@ -322,6 +322,8 @@ def document_of(
     with naming(path):
         for key, value in changes.items():
             _set(document, key, value)
+        if "budget" in document:
+            raise UserError("recipe key 'budget' is what --budget says")
     document["budget"] = budget
     return document
 

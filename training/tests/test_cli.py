@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kdamc_training import onnx_models, pipeline
+from kdamc_training import onnx_models, pipeline, report
 from kdamc_training.cli import main
 from kdamc_training.networks import registry
 
@@ -58,6 +58,25 @@ def test_bad_recipes(capsys):
     assert "no recipe 'none'" in fails(capsys, "run", "none")
     line = fails(capsys, "run", "plain/rml2016.10a", "--set", "train.speed=3")
     assert "'train.speed' is unknown" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("report --out {}/page.md", "go with --recipe"),
+        ("report --work {}", "go with --recipe"),
+        ("report --check --budget smoke", "go with --recipe"),
+        ("report --set train.epochs=1", "go with --recipe"),
+        (
+            "data fidelity {}/a.h5 --trained {}/m.onnx --own-scale --reference {}/r.csv",
+            "--own-scale goes with --yardstick",
+        ),
+        ("quantize {} {}/m.onnx --budget smoke", "--budget does not go with the folder of a run"),
+    ],
+)
+def test_options_without_effect_are_refused(capsys, tmp_path, monkeypatch, command, says):
+    monkeypatch.setattr(report, "write", lambda: [])
+    assert says in fails(capsys, *command.replace("{}", str(tmp_path)).split())
 
 
 def test_list_names_everything(capsys):

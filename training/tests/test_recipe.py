@@ -41,6 +41,7 @@ def test_overrides_win_over_the_budget():
     [
         ("train.epoch=3", r"'train\.epoch' is unknown"),
         ("extra=1", "'extra' is unknown"),
+        ("budget=reduced", "'budget' is what --budget says"),
         ("train.epochs=many", r"'train\.epochs' is 'many'"),
         ("train.epochs=true", r"'train\.epochs' is True"),
         ("train.epochs=0", r"'train\.epochs' is 0"),

@@ -272,6 +272,8 @@ def open_target(
     if recipe_name:
         raise UserError("--recipe goes with an ONNX file")
     if Path(given).is_dir():
+        if budget != "paper":
+            raise UserError("--budget does not go with the folder of a run, which has its own")
         return _of_run(Path(given))
     chosen = recipe.load(recipe.find(given), budget)
     members = {entry.member for entry in chosen.publish}
