@@ -37,7 +37,6 @@ def test_what_can_be_had_is_not_refused():
             published(frames="{frames_per_cell: 1, seed: 2, speech: sung}"),
             r"frames\.speech' is 'sung'",
         ),
-        ("data.without=[BPSK]", "the classes of 'data.without', too"),
         ("report.classes_of_interest=[QAM-16]", "classes_of_interest' names 'QAM-16'"),
         ("report.confusion_at=[45]", "no label 45 dB"),
         ("report.bands=[[100, 120]]", r"'report\.bands\.0': no label is in 100 to 120"),
@@ -50,6 +49,11 @@ def test_what_can_be_had_is_not_refused():
 def test_what_cannot_be_had_is_named(override, says):
     with pytest.raises(UserError, match=says):
         checked("live/live", override)
+
+
+def test_a_model_that_runs_calibrate_knows_all_classes():
+    with pytest.raises(UserError, match=r"the classes of 'data\.without', too"):
+        checked("live/live", published(), "data.without=[BPSK]")
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch):
