@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from . import feature_maps, unknown
@@ -19,8 +20,18 @@ from .datasets.dataset_file import DataSetFile
 from .distillation import registry as losses
 from .errors import UserError
 from .lightning_module import ClassifierModule
-from .recipe import AugmentSection, DataPart, DataSection, PublishSection, Recipe, ReportSection
+from .networks.ensemble import Ensemble
+from .recipe import (
+    AugmentSection,
+    DataPart,
+    DataSection,
+    Member,
+    PublishSection,
+    Recipe,
+    ReportSection,
+)
 from .training import gpu
+from .training_data import LOG_POSTERIOR, NOISE_POWER, TRUE_SNR
 
 _OF_STRANGERS = ("outlier_exposure", "stranger")
 """Losses that look at frames of no class."""
@@ -30,13 +41,16 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
     """Make the networks and losses of the members ``wanted`` once, for the data's classes.
 
     Raises UserError, naming the recipe's key, for a generator, network, loss, option or speech that
-    does not exist, a GPU that is not there, a loss that lacks a teacher, a teacher that no loss
-    heeds, augmentation by which a stored posterior would not hold any more, classes and SNR labels
-    to be shown that the data do not have, and feature maps that a network has not.
+    does not exist, GPUs that are not there, a loss that lacks a teacher or what one shows, a
+    teacher that no loss heeds, augmentation by which a stored posterior would not hold any more,
+    what the data must tell of each frame and do not, classes and SNR labels to be shown that the
+    data do not have, and feature maps that a network has not.
     """
     classes, frame_length, labels = _shape(recipe.data)
+    known = _known(recipe.data, classes)
     _check_shown(recipe.report, classes, labels)
-    teachers = {recipe.members[name].teacher for name in wanted}
+    _check_noise(recipe.augment, known)
+    teachers = {teacher for name in wanted for teacher in recipe.members[name].teachers()}
     made: dict[str, nn.Module] = {}
     for name, member in recipe.members.items():
         if name not in wanted:
@@ -45,8 +59,14 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
         train = recipe.train_of(name)
         if train.accelerator == "gpu" and gpu() is None:
             raise UserError(f"{key}: train.accelerator is gpu, but PyTorch finds none")
+        if train.accelerator != "cpu" and gpu():
+            there = max(1, torch.cuda.device_count())
+            if train.devices > there:
+                raise UserError(f"{key}: train.devices is {train.devices}, but GPUs are {there}")
         try:
             taught = any(losses.known(term.name).needs_teacher for term in member.loss)
+            for term in member.loss:
+                _check_told(losses.known(term.name), term.name, known)
             if any(losses.known(term.name).needs_posterior for term in member.loss):
                 _check_kept(recipe.augment)
             exposed = any(term.name in _OF_STRANGERS for term in member.loss)
@@ -69,7 +89,7 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
                 seed=0,
                 augment=dataclasses.asdict(recipe.augment),
                 describes={},
-                teacher=made.get(member.teacher),
+                teacher=_teacher(member, made),
             )
         except UserError as error:
             raise UserError(f"{key}: {error}") from error
@@ -80,6 +100,41 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
                 _check_published(recipe.data, chosen, f"recipe key 'publish.{at}", module)
         if name in recipe.report.feature_maps_of:
             feature_maps.check(module.network, f"recipe key 'report.feature_maps_of': {name}")
+
+
+def _teacher(member: Member, made: Mapping[str, nn.Module]) -> nn.Module | None:
+    """What teaches a member, of the networks ``made``."""
+    networks = [made[name] for name in member.teachers()]
+    if len(networks) > 1 or member.teacher_rotations > 1:
+        return Ensemble(networks, member.teacher_rotations)
+    return networks[0] if networks else None
+
+
+def _known(data: DataSection, classes: Sequence[str]) -> set[str]:
+    """What is known of each frame to train on: its "SNR", its share of "noise", its "posterior"."""
+    if data.file:
+        with DataSetFile(Path(data.file)) as file:
+            drawn = set(file.draws)
+    else:
+        drawn = set(generators.create(data.train.generator or data.generator).draw_types)
+    found = {"posterior"} if {f"{LOG_POSTERIOR}{name}" for name in classes} <= drawn else set()
+    if TRUE_SNR in drawn:
+        found |= {"SNR", "noise"}
+    return found | ({"noise"} if NOISE_POWER in drawn else set())
+
+
+def _check_noise(augment: AugmentSection, known: Collection[str]) -> None:
+    for key, needed in (("noise", "SNR"), ("strangers", "SNR"), ("noise_rise", "noise")):
+        if getattr(augment, key) > 0.0 and needed not in known:
+            told = "frame's SNR" if needed == "SNR" else "frame's SNR or share of noise"
+            raise UserError(f"recipe key 'augment.{key}' needs a data set that tells each {told}")
+
+
+def _check_told(loss: type[losses.Loss], name: str, known: Collection[str]) -> None:
+    if loss.needs_snr and "SNR" not in known:
+        raise UserError(f"loss {name} needs a data set that holds each frame's true SNR")
+    if loss.needs_posterior and "posterior" not in known:
+        raise UserError(f"loss {name} needs a data set that holds each frame's exact posterior")
 
 
 def _check_shown(report: ReportSection, classes: Sequence[str], labels: Sequence[int]) -> None:

@@ -20,9 +20,10 @@ from .errors import UserError
 MEMORY_LIMIT = 4 << 30
 """Bytes of float32 frames above which they are streamed."""
 
-_TRUE_SNR = "snr_db"
-_NOISE_POWER = "noise_power"
-_LOG_POSTERIOR = "log_posterior_"
+TRUE_SNR = "snr_db"
+NOISE_POWER = "noise_power"
+LOG_POSTERIOR = "log_posterior_"
+"""What true SNRs, shares of noise and, before a class's name, posteriors are called in a file."""
 _ALONE = {"neighbours": 0, "burst_share": 1.0}
 """Draws of frames that hold a signal from end to end, and no other."""
 _BLOCK = 65536
@@ -85,14 +86,14 @@ class Part:
         """SNRs as they were drawn, ``(n)`` float32 in dB, NaN where nothing is on the air; None if
         the file does not hold them."""
         with DataSetFile(self.path) as data:
-            if _TRUE_SNR not in data.draws:
+            if TRUE_SNR not in data.draws:
                 return None
-            return data.draws[_TRUE_SNR][:][self.chosen].astype(np.float32)
+            return data.draws[TRUE_SNR][:][self.chosen].astype(np.float32)
 
     def log_posterior(self) -> np.ndarray | None:
         """Natural logarithms of the exact posteriors, ``(n, classes)`` float32; None if the file
         does not hold them. Without some of its classes they are not normalised."""
-        names = [f"{_LOG_POSTERIOR}{name}" for name in self.class_names()]
+        names = [f"{LOG_POSTERIOR}{name}" for name in self.class_names()]
         with DataSetFile(self.path) as data:
             if any(name not in data.draws for name in names):
                 return None
@@ -107,8 +108,8 @@ def noise_power(part: Part) -> np.ndarray | None:
     are others beside it. Some data sets hold it.
     """
     with DataSetFile(part.path) as data:
-        if _NOISE_POWER in data.draws:
-            return data.draws[_NOISE_POWER][:][part.chosen].astype(np.float32)
+        if NOISE_POWER in data.draws:
+            return data.draws[NOISE_POWER][:][part.chosen].astype(np.float32)
     true_snr = part.true_snr()
     if true_snr is None:
         return None

@@ -62,3 +62,33 @@ def test_a_gpu_that_is_not_there_is_told(monkeypatch):
         checked("live/live", "train.accelerator=gpu")
     monkeypatch.setattr(preflight, "gpu", lambda: "cuda")
     checked("live/live", "train.accelerator=gpu")
+    with pytest.raises(UserError, match=r"train\.devices is 1024, but GPUs are"):
+        checked("live/live", "train.accelerator=auto", "train.devices=1024")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["augment.noise=0.1"], r"'augment\.noise' needs a data set that tells each frame's SNR"),
+        (["augment.noise_rise=3"], r"'augment\.noise_rise' needs"),
+        (["members.student.loss=[{name: snr}]"], r"'members\.student': loss snr needs a data set"),
+        (["members.student.loss=[{name: posterior}]"], "loss posterior needs a data set"),
+    ],
+)
+def test_what_the_data_do_not_tell_of_a_frame_is_named(overrides, says):
+    with pytest.raises(UserError, match=says):
+        checked("plain/rml2016.10a", *overrides)
+
+
+def test_shares_of_noise_are_enough_for_a_rise():
+    checked("plain/rml2016.10a", "augment.noise_rise=3", "data.train.generator=rml2016.10a-quiet")
+
+
+@pytest.mark.parametrize("more", ["teacher_rotations: 2", "more_teachers: [second]"])
+def test_several_teachers_show_logits_alone(more):
+    student = f"network: live_conv, teacher: first, loss: [{{name: similarity}}], {more}"
+    members = f"{{first: {{network: live_conv}}, second: {{network: live_conv}}, a: {{{student}}}}}"
+    overrides = [f"members={members}", "augment.strangers=0", "publish=[]", "report={}"]
+    with pytest.raises(UserError, match=r"'members\.a': .*the teacher shows no features"):
+        checked("live/live", *overrides)
+    checked("live/live", overrides[0].replace(more, "teacher_sees: original"), *overrides[1:])

@@ -147,7 +147,7 @@ def test_sets_without_posteriors_are_refused(toy_file, tmp_path):
         training.fit(training.Job(chosen, "distilled", 0, part, part, "test"), tmp_path)
 
 
-@pytest.mark.parametrize("change", ["noise=0.5", "limiting=0.1", "carrier_offset=0.01"])
+@pytest.mark.parametrize("change", ["receiver_filter=0.1", "limiting=0.1", "carrier_offset=0.01"])
 def test_augmentation_that_changes_the_posterior_is_refused(change):
     chosen = recipe.load(recipe.find(NAME), "smoke", [f"augment.{change}"])
     check(chosen, ["scratch"])
