@@ -49,7 +49,8 @@ Its file stays as it was first exported, without ``planar`` convolutions: a unit
 _UNIT_SECONDS = 0.5
 _NOTE = "settings.yaml"
 _EVALUATION_BATCH = 512
-_UNKNOWN_FROM_DB = 5
+UNKNOWN_FROM_DB = 5
+"""SNR label from which scores are measured on classes left out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -437,10 +438,10 @@ def _left_out_scores(data: DataSection, module: Any, parts: Parts) -> dict[str, 
     others = dataclasses.replace(parts.validation, chosen=everything, classes=()).only(data.without)
     found = {}
     for kind in unknown.kinds_of(module):
-        score = unknown.fit(kind, module, parts.training, _UNKNOWN_FROM_DB)
+        score = unknown.fit(kind, module, parts.training, UNKNOWN_FROM_DB)
         scores = functools.partial(unknown.scores_of, module, score)
         found[kind] = {
-            **unknown.measure(scores, parts.validation, others, _UNKNOWN_FROM_DB),
+            **unknown.measure(scores, parts.validation, others, UNKNOWN_FROM_DB),
             "frames_of": "training file, its validation part",
         }
     return found

@@ -21,6 +21,7 @@ from .distillation import registry as losses
 from .errors import UserError
 from .lightning_module import ClassifierModule
 from .networks.ensemble import Ensemble
+from .pipeline import UNKNOWN_FROM_DB
 from .recipe import (
     AugmentSection,
     DataPart,
@@ -49,6 +50,13 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
     classes, frame_length, labels = _shape(recipe.data)
     known = _known(recipe.data, classes)
     _check_shown(recipe.report, classes, labels)
+    low, high = recipe.data.snr or (min(labels), max(labels))
+    loud = [at for at in labels if max(low, UNKNOWN_FROM_DB) <= at <= high]
+    if recipe.data.without and not loud:
+        raise UserError(
+            "recipe key 'data.without': classes left out are measured at SNR labels from "
+            f"{UNKNOWN_FROM_DB} dB on, and the data have none"
+        )
     _check_noise(recipe.augment, known)
     teachers = {teacher for name in wanted for teacher in recipe.members[name].teachers()}
     made: dict[str, nn.Module] = {}

@@ -56,6 +56,12 @@ def test_a_model_that_runs_calibrate_knows_all_classes():
         checked("live/live", published(), "data.without=[BPSK]")
 
 
+def test_classes_left_out_are_measured_on_loud_frames():
+    checked("plain/rml2016.10a", "publish=[]", "data.without=[BPSK]", "data.snr=[0, 6]")
+    with pytest.raises(UserError, match=r"'data\.without'.* from 5 dB on"):
+        checked("plain/rml2016.10a", "publish=[]", "data.without=[BPSK]", "data.snr=[-20, 4]")
+
+
 def test_a_gpu_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setattr(preflight, "gpu", lambda: None)
     with pytest.raises(UserError, match=r"train\.accelerator is gpu, but PyTorch finds none"):
