@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import feature_maps, unknown
+from . import feature_maps, own_code, unknown
 from .datasets import registry as generators
 from .datasets.dataset_file import DataSetFile
 from .distillation import registry as losses
@@ -42,10 +42,10 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
     """Make the networks and losses of the members ``wanted`` once, for the data's classes.
 
     Raises UserError, naming the recipe's key, for a generator, network, loss, option or speech that
-    does not exist, GPUs that are not there, a loss that lacks a teacher or what one shows, a
-    teacher that no loss heeds, augmentation by which a stored posterior would not hold any more,
-    what the data must tell of each frame and do not, classes and SNR labels to be shown that the
-    data do not have, and feature maps that a network has not.
+    does not exist, options that make nothing, GPUs that are not there, a loss that lacks a teacher
+    or what one shows, a teacher that no loss heeds, augmentation by which a stored posterior would
+    not hold any more, what the data must tell of each frame and do not, classes and SNR labels to
+    be shown that the data do not have, and feature maps that a network has not.
     """
     classes, frame_length, labels = _shape(recipe.data)
     known = _known(recipe.data, classes)
@@ -101,6 +101,12 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
             )
         except UserError as error:
             raise UserError(f"{key}: {error}") from error
+        except Exception as error:
+            named = [("network", member.network), *(("loss", term.name) for term in member.loss)]
+            if any(own_code.digest(*one) for one in named):
+                raise  # whoever wrote it wants to see where
+            reason = f"{type(error).__name__}: {error}"
+            raise UserError(f"{key}: its network or loss cannot be made: {reason}") from error
         if name in teachers:
             made[name] = module.network
         for at, chosen in enumerate(recipe.publish):

@@ -62,6 +62,19 @@ def test_classes_left_out_are_measured_on_loud_frames():
         checked("plain/rml2016.10a", "publish=[]", "data.without=[BPSK]", "data.snr=[-20, 4]")
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("{widths: [-2, 8, 8, 8]}", "its network or loss cannot be made: RuntimeError"),
+        ("{kernels: [0, 5, 5, 3]}", "its network or loss cannot be made: "),
+        ("{width: 3}", "unexpected keyword argument 'width'"),
+    ],
+)
+def test_options_that_make_no_network_are_refused(options, says):
+    with pytest.raises(UserError, match=f"'members.student': .*{says}"):
+        checked("plain/rml2016.10a", f"members.student.options={options}")
+
+
 def test_a_gpu_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setattr(preflight, "gpu", lambda: None)
     with pytest.raises(UserError, match=r"train\.accelerator is gpu, but PyTorch finds none"):
