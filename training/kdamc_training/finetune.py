@@ -185,6 +185,7 @@ def _check(settings: Settings, data: Sequence[Path], out: Path) -> None:
         ("learning rate", settings.learning_rate, 1e-8, 1.0),
         ("batch size", settings.batch_size, 2, 1 << 20),
         ("share held out", settings.hold_out, 0.01, 0.9),
+        ("seed", settings.seed, 0, 2**31 - 1),
     ):
         if not low <= value <= high:
             raise UserError(f"{name} is {value}; it must lie in {low} to {high}")

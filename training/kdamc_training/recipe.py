@@ -32,6 +32,7 @@ SYSTEMS = ("mldnet", "crosstlnet", "sbcnn", "clst", "edge")
 BUDGETS = ("smoke", "reduced", "paper")
 _PARTS = ("train", "test", "validation", "runs", "test_runs")
 _FITTED, _MEASURED = ("train", "validation", "runs"), ("test", "test_runs")
+_MOST_SEED = 2**31 - 1
 TEACHER_SEES = ("augmented", "original")
 
 
@@ -498,7 +499,7 @@ def _check(recipe: Recipe) -> None:
         raise UserError("recipe key 'members' names no network")
     if not recipe.seeds or len(set(recipe.seeds)) != len(recipe.seeds):
         raise UserError(f"recipe key 'seeds' is {recipe.seeds}; it must name different seeds")
-    check_limits([("seeds", seed, 0, 2**31 - 1) for seed in recipe.seeds])
+    check_limits([("seeds", seed, 0, _MOST_SEED) for seed in recipe.seeds])
     before: list[str] = []
     for name, member in recipe.members.items():
         where = f"members.{name}"
@@ -557,6 +558,12 @@ def _check_data(data: DataSection) -> None:
         [
             ("data.validation_share", data.validation_share, 0.001, 0.9),
             ("data.train_share", data.train_share, 1e-4, 1.0),
+            ("data.split_seed", data.split_seed or 0, 0, _MOST_SEED),
+            *(
+                (f"data.{name}.seed", part.seed, 0, _MOST_SEED)
+                for name, part in parts.items()
+                if part is not None
+            ),
             *(
                 (f"data.{name}.run_length", parts[name].run_length, 1, 128)
                 for name in ("runs", "test_runs")
@@ -639,6 +646,10 @@ def _check_report(recipe: Recipe) -> None:
             raise UserError(f"recipe key '{where}.member' is {chosen.member!r}, no member")
         if chosen.quantize not in ("", "int8"):
             raise UserError(f"recipe key '{where}.quantize' is {chosen.quantize!r}, not int8")
+        if chosen.unknown is not None:
+            check_limits(
+                [(f"{where}.unknown.frames.seed", chosen.unknown.frames.seed, 0, _MOST_SEED)]
+            )
     if recipe.publish and recipe.data.runs is None:
         raise UserError("recipe key 'publish' needs data.runs and data.test_runs to calibrate on")
 

@@ -280,6 +280,7 @@ def test_what_cannot_work_is_refused(start, own, rehearsal, tmp_path):
     refused("again.h5: the last argument is the folder", to=rehearsal)
     refused("folder .*none does not exist", to=tmp_path / "none" / "out")
     refused("epochs is 0", settings=Settings(epochs=0))
+    refused("seed is -1", settings=Settings(seed=-1))
     refused("learning rate is 0", settings=Settings(learning_rate=0.0))
     alone = tones(tmp_path / "alone.h5", {"mine": 0.3}, passes=3)
     refused("alone.h5 has only the class 'mine'", data=[alone], settings=Settings(own_classes=True))

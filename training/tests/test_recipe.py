@@ -73,6 +73,14 @@ def test_overrides_win_over_the_budget():
         ("seeds=[]", "'seeds' is"),
         ("seeds=[1, 1]", "'seeds' is"),
         ("seeds=[-1]", "'seeds' is -1"),
+        ("data.train.seed=-1", r"'data\.train\.seed' is -1"),
+        ("data.runs.seed=-1", r"'data\.runs\.seed' is -1"),
+        ("data.split_seed=-1", r"'data\.split_seed' is -1"),
+        (
+            "publish=[{member: student, model_name: a, unknown: {score: energy, generator: b, "
+            "frames: {frames_per_cell: 1, seed: -1, speech: test}}}]",
+            r"'publish\.0\.unknown\.frames\.seed' is -1",
+        ),
         ("data.file=a.h5", "needs one of generator and file"),
         ("data.generator=", "'data.generator' is None"),
         ("data.split=edge", r"'data\.split' is for a file"),

@@ -81,7 +81,9 @@ def test_recordings_stay_whole_and_too_few_are_refused():
         split_arrays(np.zeros(10), y[:10], y[:10], "sbcnn")
 
 
-def test_an_unknown_name():
+def test_an_unknown_name_or_seed():
+    with pytest.raises(UserError, match="seed of the split is -1"):
+        split_arrays(np.arange(9), np.zeros(9), np.zeros(9), "edge", -1)
     with pytest.raises(UserError, match=r"'mld-net'; known: sbcnn"):
         split_arrays(np.arange(3), np.zeros(3), np.zeros(3), "mld-net")
 

@@ -71,10 +71,13 @@ def split_arrays(
 
     ``seed`` replaces the preset's. A pass that holds several cells, as a recording does, is dealt
     out by the cell of its first frame.
-    Raises UserError for an unknown name, or if a part would be empty for want of passes.
+    Raises UserError for an unknown name, a negative seed, or if a part would be empty for want of
+    passes.
     """
     if name not in PRESETS:
         raise UserError(f"no split named {name!r}; known: {', '.join(PRESETS)}")
+    if seed is not None and seed < 0:
+        raise UserError(f"seed of the split is {seed}; it must be at least 0")
     preset = PRESETS[name]
     parts = split_by_pass(
         np.asarray(pass_id),
