@@ -43,6 +43,7 @@ def evaluate(model: Model, data_path: str | os.PathLike) -> dict[str, Any]:
     Of files that hold each frame's draws also ``received``: see ``received``.
     """
     with DataSetFile(data_path) as data:
+        data.check_frames()
         outputs = outputs_for(model, data)
         labels, snr = data.y[:].astype(int), data.z[:].astype(int)
         draws = {name: data.draws[name][:] for name in _DRAWS if name in data.draws}
@@ -68,11 +69,11 @@ def received(
 ) -> dict[str, Any]:
     """What a receiver's user asks, of frames with true SNR and oversampling in ``draws (n)`` each.
 
-    Of frames with a signal: accuracy overall, by true SNR (rounded, in dB) and by oversampling,
-    the calibration error overall and by SNR, there beside what few frames alone would make it if
-    every confidence were right; what was confused from 10 dB on; the mean magnitude in dB of the
-    error of the model's own estimate of the SNR, if it makes one; of noise alone, how often it was
-    called so, and how often a signal was, by its SNR.
+    Of frames with a signal, if there are any: accuracy overall, by true SNR (rounded, in dB) and by
+    oversampling, the calibration error overall and by SNR, there beside what few frames alone would
+    make it if every confidence were right; what was confused from 10 dB on; the mean magnitude in
+    dB of the error of the model's own estimate of the SNR, if it makes one; of noise alone, how
+    often it was called so, and how often a signal was, by its SNR.
     """
     posteriors = np.exp(log_softmax(outputs.logits, temperature))
     called, confidence = posteriors.argmax(axis=1), posteriors.max(axis=1)
@@ -94,12 +95,11 @@ def received(
         for low, high in itertools.pairwise(OVERSAMPLING_EDGES)
     }
     record: dict[str, Any] = {
-        "overall": float(right[signal].mean()),
+        **_of_all(right[signal], confidence[signal]),
         "by_snr": by_snr(lambda chosen: float(right[chosen].mean())),
         "by_oversampling": {
             name: float(right[chosen].mean()) for name, chosen in ranges.items() if chosen.any()
         },
-        "ece": expected_calibration_error(confidence[signal], right[signal]),
         "ece_by_snr": by_snr(
             lambda chosen: expected_calibration_error(confidence[chosen], right[chosen])
         ),
@@ -118,6 +118,14 @@ def received(
         error = np.abs(outputs.snr_db - true_snr)
         record["snr_error_db_by_snr"] = by_snr(lambda chosen: float(error[chosen].mean()))
     return record
+
+
+def _of_all(right: np.ndarray, confidence: np.ndarray) -> dict[str, float]:
+    """Accuracy and calibration error of frames with a signal; empty if there are none."""
+    if not len(right):
+        return {}
+    ece = expected_calibration_error(confidence, right)
+    return {"overall": float(right.mean()), "ece": ece}
 
 
 def _chance_error(confidence: np.ndarray) -> float:

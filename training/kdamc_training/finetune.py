@@ -209,6 +209,7 @@ def _source(path: Path, begun: _Start) -> _Source:
                 f"{path} has frames of {data.frame_length} samples, the model takes {wanted}: "
                 f"import the recordings with --frame-length {wanted}"
             )
+        data.check_frames()
         return _Source(path, data.info, len(data), sha256_of(path))
 
 

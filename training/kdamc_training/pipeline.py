@@ -201,6 +201,7 @@ def prepare_data(data: DataSection, folder: Path, jobs: int) -> Parts:
             raise UserError(f"{path} has another content than its recipe or run says (SHA-256)")
         with DataSetFile(path) as file:
             chosen = split(file, data.split, data.split_seed)
+            file.check_frames()
             labels = file.z[:].astype(int)
         kept = [_within(labels, part, data.snr) for part in vars(chosen).values()]
         training, validation, test = (Part(path, part).without(data.without) for part in kept)

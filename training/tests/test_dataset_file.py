@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kdamc_training.datasets import dataset_file
 from kdamc_training.datasets.dataset_file import (
     DataSetFile,
     DataSetInfo,
@@ -105,8 +106,20 @@ def test_rms_normalised():
     frames = np.random.default_rng(2).normal(size=(5, 2, 16)) * 1e-5
     power = np.square(rms_normalised(frames)).sum(axis=1).mean(axis=1)
     np.testing.assert_allclose(power, 1.0, rtol=1e-5)
-    with pytest.raises(ValueError, match="zeros"):
-        rms_normalised(np.zeros((1, 2, 16)))
+    for bad in (0.0, np.nan, np.inf):
+        with pytest.raises(UserError, match="a frame is all zeros or holds a sample that is not"):
+            rms_normalised(np.full((1, 2, 16), bad))
+
+
+@pytest.mark.parametrize("bad", [0.0, np.nan])
+def test_frames_that_cannot_be_used_are_named(tmp_path, bad, monkeypatch):
+    monkeypatch.setattr(dataset_file, "_BLOCK", 2)
+    path = tmp_path / "a.h5"
+    write(path)
+    with h5py.File(path, "r+") as file:
+        file["X"][3] = bad
+    with DataSetFile(path) as data, pytest.raises(UserError, match=r"a\.h5: frame 3, counted"):
+        data.check_frames()
 
 
 @settings(max_examples=60, deadline=None)

@@ -196,3 +196,7 @@ def test_what_is_received_by_hand():
     assert found["by_oversampling"] == {"1.5 to 2.5": 0.5, "4 to 6": 0.5}
     assert found["ece_by_snr"]["0"] == pytest.approx(1.0)
     assert all(math.isfinite(value) for value in found["by_oversampling"].values())
+    # Of noise alone there is nothing to say about signals.
+    alone = {name: values[:2] for name, values in draws.items()}
+    found = evaluate.received(ModelOutputs(logits[:2]), labels[:2], classes, 1.0, alone)
+    assert found["noise_called_noise"] == 0.5 and found["by_snr"] == {} and "overall" not in found

@@ -187,6 +187,14 @@ def test_frames_of_ones_own_are_read_as_the_page_writes_them(tmp_path, monkeypat
         assert data.frame_length == 16 and data.y[:].tolist() == labels.tolist()
 
 
+def test_frames_that_cannot_be_used_are_named_before_training(run, toy_file, tmp_path):
+    with h5py.File(toy_file, "r+") as file:
+        file["X"][2345] = 0.0
+    (error,) = run()
+    assert "toy.h5: frame 2345, counted from 0, is all zeros" in error
+    assert not (tmp_path / "work").exists()
+
+
 def test_what_is_no_network_or_no_loss_is_not_registered():
     with pytest.raises(ValueError, match="it does not take classes and frame_length"):
         networks.register("a_loss")(losses.known("skd"))

@@ -496,3 +496,11 @@ def test_classes_of_model_and_data_must_agree(trained, tmp_path):
         writer.append(np.ones((1, 2, 32), np.float32), np.zeros(1), np.zeros(1), np.zeros(1))
     with pytest.raises(UserError, match="low, high, noise"):
         evaluate.evaluate(open_model(str(tmp_path / "toy.onnx")), tmp_path / "other.h5")
+
+
+def test_a_frame_of_a_file_to_measure_on_is_named(trained, toy_file, tmp_path):
+    export.export(trained, tmp_path / "toy.onnx")
+    with h5py.File(toy_file, "r+") as file:
+        file["X"][5] = 0.0
+    with pytest.raises(UserError, match=r"toy\.h5: frame 5, "):
+        evaluate.evaluate(open_model(str(tmp_path / "toy.onnx")), toy_file)

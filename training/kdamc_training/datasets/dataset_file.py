@@ -31,6 +31,9 @@ from gnuradio.kdamc.data_file import DataSetInfo
 from ..errors import UserError
 from ..files import replacing
 
+_BLOCK = 4096
+_UNUSABLE = "is all zeros or holds a sample that is not finite"
+
 _OVERHEAD = 1 << 16
 """Bytes that suffice for what a file holds besides its frames and labels."""
 
@@ -151,17 +154,36 @@ class DataSetFile(data_file.DataSetFile):
 
     fault = UserError
 
+    def check_frames(self) -> None:
+        """Raise UserError, naming the first, for frames that cannot be scaled to RMS 1."""
+        for start in range(0, len(self), _BLOCK):
+            usable = _usable(_rms(self.x[start : start + _BLOCK]))
+            if not usable.all():
+                raise UserError(
+                    f"{self.path}: frame {start + int(np.argmin(usable))}, counted from 0, "
+                    f"{_UNUSABLE}"
+                )
+
 
 def rms_normalised(frames: np.ndarray) -> np.ndarray:
     """``frames (n, 2, L)`` scaled so that each has RMS 1, float32: what networks are given.
 
-    RMS is that of the complex samples. Raises ValueError for a frame that is all zeros.
+    RMS is that of the complex samples. Raises UserError for a frame that is all zeros or holds a
+    sample that is not finite.
     """
     frames = np.asarray(frames, np.float32)
-    rms = np.sqrt(np.mean(np.square(frames, dtype=np.float64).sum(axis=1), axis=1))
-    if not (rms > 0).all():
-        raise ValueError("a frame is all zeros")
+    rms = _rms(frames)
+    if not _usable(rms).all():
+        raise UserError(f"a frame {_UNUSABLE}")
     return frames / rms[:, None, None].astype(np.float32)
+
+
+def _rms(frames: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.mean(np.square(frames, dtype=np.float64).sum(axis=1), axis=1))
+
+
+def _usable(rms: np.ndarray) -> np.ndarray:
+    return np.isfinite(rms) & (rms > 0)
 
 
 def split_by_pass(
