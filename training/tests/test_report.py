@@ -247,6 +247,22 @@ def test_classes_of_interest_are_the_records(tmp_path):
     assert row[header.index("told apart, SNR >= 0")] == f"{100 * share:.2f}"
 
 
+def test_classes_without_frames_have_no_figure(tmp_path):
+    path = make_record(tmp_path, CROSS, "teacher", 0)
+    record = read_record(path)
+    counts = record["test"]["confusion_from_0_db"]
+    record["test"]["confusion_from_0_db"] = np.zeros_like(counts).tolist()
+    record["test"]["by_class"]["QAM64"] = [None] * len(record["test"]["snr_labels"])
+    write_record(path, record)
+    text, _ = report.build(tmp_path)
+    header, row = rows_of(text, "member | QAM16")[0], rows_of(text, "`teacher`")[-1]
+    found = dict(zip(header, row, strict=True))
+    nothing = [name for name, cell in found.items() if cell == "-"]
+    assert found["QAM16, 4 dB"] != "-" and "QAM64, 4 dB" in nothing
+    assert {"QAM16, SNR >= 0", "mean, SNR >= 0", "told apart, SNR >= 0"} <= set(nothing)
+    assert "nan" not in text
+
+
 def test_terms_of_the_loss_are_the_records(tmp_path):
     terms = {"cross_entropy": [1.91234, 1.2], "attention": [0.0396289, 0.03970149]}
     make_record(tmp_path, MLD, "attention", 0, loss_terms=terms)
@@ -675,6 +691,11 @@ def test_feature_maps_are_the_records(tmp_path):
     pictures.draw(tmp_path)
     (drawn,) = tmp_path.rglob("*maps-4dB.png")
     assert drawn.stat().st_size > 1000
+
+
+def test_feature_maps_that_a_run_has_not_are_left_out(tmp_path):
+    make_record(tmp_path, MAPS, "b", 0)
+    assert "Feature maps" not in report.build(tmp_path)[0]
 
 
 def test_the_page_in_the_repository_is_that_of_its_records(capsys):

@@ -538,7 +538,8 @@ def _classes_of_interest(experiment: Experiment) -> list[str]:
     for member, records in experiment.members.items():
         row = [f"`{member}`"]
         for label in [*labels, None]:
-            shares = np.array([[_recall(r, name, label) for name in names] for r in records])
+            of_all = [[_recall(record, name, label) for name in names] for record in records]
+            shares = np.array(of_all, float)  # nan where there are no frames
             columns = [*shares.T, shares.mean(axis=1)]
             row += [spread(*mean_and_std(column.tolist())) for column in columns]
         if len(names) == 2:
@@ -561,14 +562,15 @@ def _told_apart(record: dict[str, Any], first: str, second: str) -> float:
     return float(np.trace(counts) / counts.sum()) if counts.sum() else math.nan
 
 
-def _recall(record: dict[str, Any], name: str, label: int | None) -> float:
-    """Accuracy on one class, at one SNR label or, with None, over those of at least 0 dB."""
+def _recall(record: dict[str, Any], name: str, label: int | None) -> float | None:
+    """Accuracy on one class, at one SNR label or, with None, over those of at least 0 dB; None
+    without a frame."""
     test = record["test"]
     if label is not None:
         return test["by_class"][name][test["snr_labels"].index(label)]
     index = test["classes"].index(name)
     counts = test["confusion_from_0_db"][index]
-    return counts[index] / sum(counts)
+    return counts[index] / sum(counts) if sum(counts) else None
 
 
 def _class_report(experiment: Experiment) -> list[str]:
@@ -619,7 +621,8 @@ def _feature_maps(experiment: Experiment, pictures: Pictures) -> list[str]:
     for label in report.confusion_at:
         panels, separations = [], []
         for name in _measured(experiment, report.feature_maps_of):
-            maps = experiment.members[name][0]["feature_maps"][str(label)]
+            # None of a run that was made before they were asked for.
+            maps = experiment.members[name][0].get("feature_maps", {}).get(str(label), {})
             if set(maps) != set(report.classes_of_interest):
                 continue
             panels += [{"name": f"{name}, {of}", "map": maps[of]["mean"]} for of in maps]

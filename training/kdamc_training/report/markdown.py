@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 NOTHING = "-"
@@ -23,7 +24,9 @@ def percent(share: float | None, digits: int = 2) -> str:
 
 
 def spread(mean: float, std: float | None, digits: int = 2) -> str:
-    """Mean ± standard deviation of shares, as percent."""
+    """Mean ± standard deviation of shares, as percent; of nan nothing."""
+    if math.isnan(mean):
+        return NOTHING
     return percent(mean, digits) + ("" if std is None else f" ± {percent(std, digits)}")
 
 
