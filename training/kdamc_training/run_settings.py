@@ -62,13 +62,13 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 
 
 def comparable(settings: dict[str, Any], *more: str) -> dict[str, Any]:
-    """``settings``, those of teachers too, without the path of a file that is known by its content,
-    and without the sections ``more``."""
+    """``settings``, those of teachers and of what was compressed too, without the path of a file
+    that is known by its content, and without the sections ``more``."""
 
     def of(key: str, value: Any) -> Any:
         if key == "data" and value.get("file_sha256"):
             return {**value, "file": ""}
-        if key == "teacher" and isinstance(value, dict):
+        if key in ("teacher", "trained") and isinstance(value, dict):
             return comparable(value, *more)
         if key == "more_teachers":
             return [comparable(one, *more) for one in value]

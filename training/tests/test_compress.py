@@ -16,7 +16,7 @@ import torch
 import yaml
 from gnuradio.kdamc import contract
 from kdamc_training import networks as networks
-from kdamc_training import pipeline
+from kdamc_training import pipeline, run_settings
 from kdamc_training import recipe as recipes
 from kdamc_training.cli import main
 from kdamc_training.compression import compress, retrain, structured
@@ -424,6 +424,14 @@ def test_what_is_done_stays_and_other_settings_are_refused(
     more = write(tmp_path / "more.yaml", changed)
     assert main(arguments((more, fresh), "--only", "pruned")) == 1
     assert "'net_trim.frames' is 1000000; there are" in capsys.readouterr().err
+
+
+def test_a_file_of_the_same_content_is_no_other_setting():
+    def trained_on(**data):
+        return {"trained": {"data": {"file_sha256": "a", **data}}, "seed": 0}
+
+    assert run_settings.same(trained_on(file="here.h5"), trained_on(file="there.h5"))
+    assert not run_settings.same(trained_on(), trained_on(file_sha256="b"))
 
 
 def test_records_are_published_in_their_place_and_not_over_others(

@@ -162,6 +162,10 @@ def test_a_data_set_file_counts_by_its_content(run, tmp_path, toy_file):
     run("--only", "teacher")
     shutil.copyfile(toy_file, moved)
     assert "finished before" in run("--only", "teacher", "--set", f"data.file={moved}")[0]
+    # One page of runs before and after.
+    run("--only", "scratch", "--set", f"data.file={moved}")
+    own = ["report", "--recipe", str(tmp_path / "mine.yaml"), "--work", str(tmp_path / "work")]
+    assert main([*own, "--out", str(tmp_path / "page.md")]) == 0
     with h5py.File(moved, "r+") as file:
         file["X"][0] = 2 * file["X"][0]
     (error,) = run("--only", "teacher", "--set", f"data.file={moved}")

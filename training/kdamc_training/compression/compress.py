@@ -250,7 +250,8 @@ def _refuse_others(
 ) -> None:
     """Refuse a folder, or the place of the record to be published, that other settings have."""
     settings, published = settings_of(recipe, training, name), results_path(recipe, name)
-    if (folder / _NOTE).is_file() and read_record(folder / _NOTE) != settings:
+    note = folder / _NOTE
+    if note.is_file() and not run_settings.same(read_record(note), settings):
         raise UserError(
             f"{folder} holds a result of other settings (see its {_NOTE}); remove it or choose "
             "another folder with --work"
@@ -259,7 +260,7 @@ def _refuse_others(
         return
     if recipe.budget == "smoke":
         raise UserError("figures of the budget smoke mean nothing: they are not published")
-    if published.is_file() and read_record(published).get("settings") != settings:
+    if published.is_file() and not run_settings.same(read_record(published)["settings"], settings):
         raise UserError(f"{published} is the record of other settings; remove it first")
 
 

@@ -164,13 +164,16 @@ def check_keys(path: Path, values: dict[str, Any], needed: tuple[str, ...]) -> N
 
 
 def _data(record: dict[str, Any]) -> list[Any]:
-    test = record["test"]
-    described = {key: value for key, value in test["data"].items() if key != "created"}
-    return [record["settings"]["data"], described, test["frames"], test["classes"]]
+    test, data = record["test"], comparable(record["settings"])["data"]
+    # A data set file is known by its content, wherever it lies and whatever it is called.
+    left_out = ("created", "file") if data.get("file_sha256") else ("created",)
+    described = {key: value for key, value in test["data"].items() if key not in left_out}
+    return [data, described, test["frames"], test["classes"]]
 
 
 def _settings(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record["settings"].items() if key != "seed"}
+    settings = comparable(record["settings"])
+    return {key: value for key, value in settings.items() if key != "seed"}
 
 
 def _drifted(settings: dict[str, Any], recipe: Recipe, member: str, seed: int) -> bool:

@@ -15,6 +15,7 @@ from ..compression.compress import settings_of
 from ..compression.recipe import CompressionRecipe, load
 from ..errors import UserError
 from ..records import read_record
+from ..run_settings import same
 from . import published
 from .collect import BUDGETS, check_keys
 from .experiments import PAPER_COLUMN, beside, not_comparable, published_tables
@@ -102,7 +103,7 @@ def _read(name: str, results: Path) -> list[_Results]:
                 raise UserError(f"{path}: is the record of another row, recipe or budget")
             if row not in recipe.rows:
                 raise UserError(f"{path}: {name} has no row {row!r}")
-            if record["settings"] != settings_of(recipe, training, row):
+            if not same(record["settings"], settings_of(recipe, training, row)):
                 raise UserError(
                     f"{path}: was made with other settings than {name} and {recipe.of} have now; "
                     "run it again or undo the change"
