@@ -31,7 +31,7 @@ from .files import alone_in, replacing, sha256_of
 from .lightning_module import ClassifierModule
 from .pipeline import RECORD, RESULTS
 from .records import read_record, write_record
-from .run_settings import same
+from .run_settings import drifted, same
 
 CHECKPOINTS = recipes.RECIPES.parent / "checkpoints"
 SUFFIX = ".safetensors"
@@ -101,6 +101,22 @@ def open_trained(path: Path) -> tuple[ClassifierModule, Calibration | None]:
 def calibration_of(path: Path) -> Path:
     """Where the calibration of a run lies, given its folder or its checkpoint."""
     return (path if path.is_dir() else path.parent) / "calibration.json"
+
+
+def check_publishable(folder: Path) -> None:
+    """Raise UserError if a run's folder is of the budget smoke, or of other settings than its
+    recipe has."""
+    record = read_record(folder / RECORD)
+    budget, member = record["budget"], record["member"]
+    if budget == "smoke":
+        raise UserError(f"{folder}: figures of the budget smoke mean nothing: not published")
+    recipe = recipes.load(recipes.find(record["recipe"]), budget)
+    settings, seed = record["settings"], record["seed"]
+    if member not in recipe.members or drifted(settings, recipe, member, seed):
+        raise UserError(
+            f"{folder}: {member} was trained with other settings than {recipe.name} has: write a "
+            "recipe that says so"
+        )
 
 
 def publish(

@@ -754,8 +754,10 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _checkpoint(options: argparse.Namespace) -> None:
-    from .checkpoints import publish
+    from .checkpoints import check_publishable, publish
 
+    for folder in options.folders:
+        check_publishable(folder)
     for folder in options.folders:
         weights = publish(folder)
         place = weights["file"] or "too large to be kept"

@@ -77,6 +77,14 @@ def comparable(settings: dict[str, Any], *more: str) -> dict[str, Any]:
     return {key: of(key, value) for key, value in settings.items() if key not in more}
 
 
+def drifted(settings: dict[str, Any], recipe: Recipe, member: str, seed: int) -> bool:
+    """Whether a run's settings are not those of its recipe; a data set file may stand for data."""
+    # Code of others may be gone by now, as this package's of the revision that a record names.
+    left_out = ["code", *(["data", "generators"] if settings["data"]["file"] else [])]
+    own = settings_of(recipe, member, seed)
+    return comparable(own, *left_out) != comparable(settings, *left_out)
+
+
 def _code(member: Member) -> dict[str, str]:
     """SHA-256 of the files that a member's network and losses are from, of those of others."""
     used = [("network", member.network), *(("loss", term.name) for term in member.loss)]

@@ -40,6 +40,8 @@ def run(work, tmp_path):
 def rooms(tmp_path, monkeypatch):
     """Folders for records and weights in place of the project's."""
     results, weights = tmp_path / "results", tmp_path / "checkpoints"
+    # The run is one of smoke.
+    monkeypatch.setattr(checkpoints, "check_publishable", lambda run: None)
     monkeypatch.setattr(checkpoints.publish, "__defaults__", (results, weights))
     monkeypatch.setattr(checkpoints.load, "__defaults__", (results,))
     return results, weights
@@ -92,6 +94,14 @@ def test_published_weights_are_those_of_the_run(run, rooms, tmp_path, capsys):
 def test_the_same_weights_give_the_same_file(run, rooms):
     first = checkpoints.publish(run)
     assert checkpoints.publish(run) == first
+
+
+def test_what_run_does_not_publish_is_refused(run, capsys):
+    assert "smoke mean nothing" in fails(capsys, "checkpoint", run)
+    record = json.loads((run / "record.json").read_text())
+    (run / "record.json").write_text(json.dumps(record | {"budget": "reduced"}))
+    line = fails(capsys, "checkpoint", run)
+    assert "student was trained with other settings than plain/rml2016.10a has" in line
 
 
 def test_the_record_of_other_settings_stays(run, rooms, capsys):

@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..pipeline import RECORD, member_folder
 from ..recipe import Recipe
 from ..records import read_record
-from ..run_settings import comparable, settings_of
+from ..run_settings import comparable, drifted
 
 BUDGETS = ("paper", "reduced")
 """The smoke budget only shows that everything runs: its figures mean nothing and are left out."""
@@ -148,7 +148,7 @@ def _experiment(recipe: Recipe, records: dict[Path, dict[str, Any]], folder: Pat
     for member, records in members.items():
         if any(_settings(record) != _settings(records[0]) for record in records):
             raise UserError(f"{folder}: the seeds of {member} were trained with other settings")
-        if _drifted(records[0]["settings"], recipe, member, records[0]["seed"]):
+        if drifted(records[0]["settings"], recipe, member, records[0]["seed"]):
             raise UserError(
                 f"{folder}: {member} was trained with other settings than {name} has now; run it "
                 "again or undo the change"
@@ -174,14 +174,6 @@ def _data(record: dict[str, Any]) -> list[Any]:
 def _settings(record: dict[str, Any]) -> dict[str, Any]:
     settings = comparable(record["settings"])
     return {key: value for key, value in settings.items() if key != "seed"}
-
-
-def _drifted(settings: dict[str, Any], recipe: Recipe, member: str, seed: int) -> bool:
-    """Whether a run's settings are not those of its recipe; a data set file may stand for data."""
-    # Code of others may be gone by now, as this package's of the revision that a record names.
-    left_out = ["code", *(["data", "generators"] if settings["data"]["file"] else [])]
-    own = settings_of(recipe, member, seed)
-    return comparable(own, *left_out) != comparable(settings, *left_out)
 
 
 def accuracy_in(record: dict[str, Any], low: int, high: int) -> float | None:
