@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -482,7 +483,19 @@ def _join(where: str, name: Any) -> str:
     return f"{where}.{name}" if where else str(name)
 
 
+def check_name(name: str) -> None:
+    """Raise UserError for the name of a recipe that is not of the form system/name: it is where
+    runs and records lie."""
+    part = "[A-Za-z0-9][A-Za-z0-9._-]*"
+    if not re.fullmatch(f"{part}/{part}", name):
+        raise UserError(
+            f"recipe key 'name' is {name!r}; it must be of the form system/name, of letters, "
+            "digits, '.', '_' and '-'"
+        )
+
+
 def _check(recipe: Recipe) -> None:
+    check_name(recipe.name)
     _check_data(recipe.data)
     limits = [
         ("augment.carrier_offset", recipe.augment.carrier_offset, 0.0, 0.5),

@@ -41,6 +41,11 @@ def test_overrides_win_over_the_budget():
     [
         ("train.epoch=3", r"'train\.epoch' is unknown"),
         ("extra=1", "'extra' is unknown"),
+        ("name=alone", "'name' is 'alone'; it must be of the form system/name"),
+        ("name=a/b/c", "'name' is 'a/b/c'"),
+        ("name=../x", "'name' is"),
+        ("name=a/..", "'name' is"),
+        ("name=a/b c", "'name' is"),
         ("budget=reduced", "'budget' is what --budget says"),
         ("train.epochs=many", r"'train\.epochs' is 'many'"),
         ("train.epochs=true", r"'train\.epochs' is True"),
@@ -187,14 +192,14 @@ def test_a_malformed_file_is_named_with_the_key(tmp_path, text, says):
 def test_a_recipe_that_extends_another_is_laid_over_it(tmp_path):
     (tmp_path / "r.yaml").write_text(
         "extends: plain/rml2016.10a\n"
-        "name: other\n"
+        "name: mine/other\n"
         "changes: {train.epochs: 9, members.student.options: {widths: [8, 8, 8, 8]},\n"
         "          budgets.reduced.train.batch_size: 33}\n"
         "seeds: [4, 5]\n"
         "budgets: {smoke: {train.batch_size: 8}}\n"
     )
     loaded = recipe.load(tmp_path / "r.yaml")
-    assert (loaded.name, loaded.seeds, loaded.train.epochs) == ("other", [4, 5], 9)
+    assert (loaded.name, loaded.seeds, loaded.train.epochs) == ("mine/other", [4, 5], 9)
     assert loaded.members["student"].options == {"widths": [8, 8, 8, 8]}
     assert loaded.data == recipe.load(PLAIN).data
     # A budget takes the place of the one it is named after; the others stay.

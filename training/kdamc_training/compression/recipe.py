@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
-from ..recipe import build, check_limits, document_of, naming
+from ..recipe import build, check_limits, check_name, document_of, naming
 from .product_quantization import MAX_CENTROIDS
 
 
@@ -91,6 +91,7 @@ def load(path: str | Path, budget: str = "paper") -> CompressionRecipe:
 
 
 def _check(recipe: CompressionRecipe) -> None:
+    check_name(recipe.name)
     trim, retrain = recipe.net_trim, recipe.retrain
     check_limits(
         [
