@@ -66,7 +66,7 @@ def fit(model: Model, validation: Part, runs_file: Path | None) -> Calibration:
     Runs are many frames of few signals: for a temperature they are too few.
     """
     with DataSetFile(validation.path) as data:
-        logits = logits_of(model, data, validation.chosen)
+        logits = logits_of(model, data, validation.chosen, validation.classes)
         fitted_on = f"{len(logits)} validation frames"
     temperature = fit_temperature(logits, validation.labels()[0])
     if runs_file is None:

@@ -30,20 +30,31 @@ def open_model(path: str, **explicit: Any) -> Model:
         raise UserError(str(error)) from error
 
 
-def logits_of(model: Model, data: DataSetFile, chosen: np.ndarray | None = None) -> np.ndarray:
+def logits_of(
+    model: Model,
+    data: DataSetFile,
+    chosen: np.ndarray | None = None,
+    classes: tuple[str, ...] = (),
+) -> np.ndarray:
     """Logits of all frames of ``data``, or of the ``chosen`` (sorted indices), ``(n, classes)``.
 
-    Raises UserError if the model's classes or frame length are not those of the data.
+    ``classes`` are those of the data that count, if not all do, as of a ``Part``. Raises UserError
+    if the model's classes or frame length are not those of the data.
     """
-    return outputs_for(model, data, chosen).logits
+    return outputs_for(model, data, chosen, classes).logits
 
 
-def outputs_for(model: Model, data: DataSetFile, chosen: np.ndarray | None = None) -> Outputs:
+def outputs_for(
+    model: Model,
+    data: DataSetFile,
+    chosen: np.ndarray | None = None,
+    classes: tuple[str, ...] = (),
+) -> Outputs:
     """As ``logits_of``, with the model's other outputs."""
-    if model.classes != data.info.classes:
+    held = classes or data.info.classes
+    if model.classes != held:
         raise UserError(
-            f"{model.name} knows {', '.join(model.classes)}; {data.path} holds "
-            f"{', '.join(data.info.classes)}"
+            f"{model.name} knows {', '.join(model.classes)}; {data.path} holds {', '.join(held)}"
         )
     return outputs_of_any(model, data, chosen)
 

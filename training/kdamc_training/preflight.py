@@ -220,5 +220,6 @@ def _left(classes: Sequence[str], without: Sequence[str]) -> list[str]:
         raise UserError(f"recipe key 'data.without': the data have no class {unknown[0]!r}")
     left = [name for name in classes if name not in without]
     if len(left) < 2:
-        raise UserError("recipe key 'data.without' leaves fewer than two classes")
+        which = "recipe key 'data.without' leaves" if without else "the data have"
+        raise UserError(f"{which} fewer than two classes")
     return left

@@ -49,6 +49,7 @@ from .evaluate import describe_data
 from .pipeline import RECORD, WORK, data_file, prepare_data
 from .recipe import DataPart, DataSection, data_section
 from .records import read_record
+from .training_data import Part
 
 CARRIER_OFFSETS = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)
 TIMING_OFFSETS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
@@ -191,11 +192,13 @@ def measure(
     data_path: Path,
     *,
     chosen: np.ndarray | None = None,
+    classes: tuple[str, ...] = (),
     sweeps: Sequence[str] = SWEEPS,
     most_frames: int = 0,
     long_frames: Frames | None = None,
 ) -> dict[str, Any]:
-    """``data``, ``test`` and ``sweeps`` of a row, on the ``chosen`` frames of a data set file.
+    """``data``, ``test`` and ``sweeps`` of a row, on the ``chosen`` frames of a data set file,
+    of which ``classes`` count, if not all do.
 
     The first sweep takes at most ``most_frames`` of them, evenly spread; 0 takes all.
     ``long_frames`` are what the last two sweeps are measured on; without them they are left out.
@@ -203,12 +206,13 @@ def measure(
     """
     with DataSetFile(data_path) as data:
         _check_length(subject, data)
-        if data.info.classes != subject.classes:
+        held = classes or data.info.classes
+        if held != subject.classes:
             raise UserError(
                 f"{subject.name} knows {', '.join(subject.classes)}; {data_path} holds "
-                f"{', '.join(data.info.classes)}; --sets measures on shared classes"
+                f"{', '.join(held)}; --sets measures on shared classes"
             )
-        frames = _frames(data, chosen)
+        frames = _frames(data, chosen, classes)
         described, symbol = describe_data(data), data.info.samples_per_symbol[0]
     called = subject.logits(frames.blocks()).argmax(axis=1)
     by_snr = {
@@ -281,9 +285,13 @@ def measure_on_other(subject: Subject, data_path: Path) -> dict[str, Any]:
 
 
 def make_long_frames(
-    info: DataSetInfo, snr_labels: Sequence[int], frames_per_cell: int
+    info: DataSetInfo,
+    snr_labels: Sequence[int],
+    frames_per_cell: int,
+    classes: Sequence[str] = (),
 ) -> Frames | None:
-    """Frames ``TIMES_LONGER`` times as long as the set's, by its generator, seed and speech.
+    """Frames ``TIMES_LONGER`` times as long as the set's, by its generator, seed and speech, of
+    ``classes`` alone, if they are not all of the set's.
 
     None if no generator of this version made the set.
     """
@@ -294,9 +302,12 @@ def make_long_frames(
     generator.frame_length *= TIMES_LONGER
     pieces, labels, snr = [], [], []
     wanted = info.options.get("classes", info.classes)
-    for number in (info.classes.index(name) for name in info.classes if name in wanted):
+    for number, name in enumerate(classes or info.classes):
+        if name not in wanted:
+            continue
         for label in snr_labels:
-            cell = generator.cell(number, label, frames_per_cell, info.seed, info.speech, 0)
+            index = info.classes.index(name)
+            cell = generator.cell(index, label, frames_per_cell, info.seed, info.speech, 0)
             pieces.append(cell.frames)
             labels.append(np.full(frames_per_cell, number))
             snr.append(np.full(frames_per_cell, label))
@@ -382,22 +393,23 @@ def record(
         raise UserError("most-frames must be at least 0, frames-per-cell at least 1")
     revision = git_revision()
     rows: list[dict[str, Any]] = []
-    long_frames: dict[tuple[Path, int], Frames | None] = {}
+    long_frames: dict[tuple[Path, tuple[str, ...]], Frames | None] = {}
     for target in targets:
         subject = open_subject(target)
-        path, chosen = _test_part(target, data_path, work, jobs)
-        with DataSetFile(path) as data:
+        part = _test_part(target, data_path, work, jobs)
+        with DataSetFile(part.path) as data:
             info = data.info
             labels = sorted(set(data.z[:].astype(int).tolist()))
-        key = (path, frames_per_cell)
+        key = (part.path, part.classes)
         if key not in long_frames and set(sweeps) - {"carrier_offset"}:
             long_frames.clear()  # the targets of one set follow one another; memory is for one
-            long_frames[key] = make_long_frames(info, labels, frames_per_cell)
+            long_frames[key] = make_long_frames(info, labels, frames_per_cell, part.classes)
         row = {"model": subject.name, "network": subject.network, **subject.about}
         row |= measure(
             subject,
-            path,
-            chosen=chosen,
+            part.path,
+            chosen=part.chosen,
+            classes=part.classes,
             sweeps=sweeps,
             most_frames=most_frames,
             long_frames=long_frames.get(key),
@@ -410,12 +422,10 @@ def record(
     return {"command": command, "rows": rows, **surroundings(), "git_rev": revision}
 
 
-def _test_part(
-    target: Path, data_path: Path | None, work: Path, jobs: int
-) -> tuple[Path, np.ndarray | None]:
-    """The file to measure a target on, and which of its frames (None: all)."""
+def _test_part(target: Path, data_path: Path | None, work: Path, jobs: int) -> Part:
+    """The frames to measure a target on."""
     if data_path is not None:
-        return data_path, None
+        return _all_of(data_path)
     if not _has_record(target):
         raise UserError(f"{target}: an ONNX file needs --data")
     from .checkpoints import record_of
@@ -423,9 +433,13 @@ def _test_part(
     about = read_record(target / RECORD) if target.is_dir() else record_of(target)
     data = data_section(about["settings"]["data"])
     if data.file:
-        part = prepare_data(data, work / "data", jobs).test
-        return part.path, part.chosen
-    return data_file(work / "data", data, data.test, jobs), None
+        return prepare_data(data, work / "data", jobs).test
+    return _all_of(data_file(work / "data", data, data.test, jobs)).without(data.without)
+
+
+def _all_of(path: Path) -> Part:
+    with DataSetFile(path) as data:
+        return Part(path, np.arange(len(data)))
 
 
 def _other(name: str, info: DataSetInfo, work: Path, jobs: int) -> Path:
@@ -439,7 +453,7 @@ def _other(name: str, info: DataSetInfo, work: Path, jobs: int) -> Path:
     return data_file(work / "data", data, part, jobs)
 
 
-def _frames(data: DataSetFile, chosen: np.ndarray | None) -> Frames:
+def _frames(data: DataSetFile, chosen: np.ndarray | None, classes: tuple[str, ...] = ()) -> Frames:
     if chosen is None:
         chosen = np.arange(len(data))
     x = np.empty((len(chosen), *data.x.shape[1:]), data.x.dtype)
@@ -447,7 +461,7 @@ def _frames(data: DataSetFile, chosen: np.ndarray | None) -> Frames:
         low, high = np.searchsorted(chosen, [start, start + _READ_FRAMES])
         if low < high:
             x[low:high] = data.x[start : start + _READ_FRAMES][chosen[low:high] - start]
-    return Frames(x, data.y[:][chosen].astype(int), data.z[:][chosen].astype(int))
+    return Frames(x, *Part(data.path, chosen, classes).labels())
 
 
 def _check_length(subject: Subject, data: DataSetFile) -> None:

@@ -191,6 +191,18 @@ def test_frames_of_ones_own_are_read_as_the_page_writes_them(tmp_path, monkeypat
         assert data.frame_length == 16 and data.y[:].tolist() == labels.tolist()
 
 
+def test_a_run_without_a_class_is_measured_and_quantized(run, tmp_path, capsys):
+    (line,) = run("--only", "teacher", "--set", "data.without=[noise]")
+    overall = re.search(r"([\d.]+) %", line)[1]
+    folder = str(tmp_path / "work" / "mine" / "tones-paper" / "teacher-s0")
+    work = ["--work", str(tmp_path / "work")]
+    assert main(["robustness", folder, "--sweeps", "", *work]) == 0
+    assert f"test part: {overall} %" in capsys.readouterr().out
+    out = [str(tmp_path / "small.onnx"), "--seconds", "0.01", "--operators", "Gemm"]
+    assert main(["quantize", folder, *out, *work]) == 0
+    assert re.search(rf"float32 .* {overall} %", capsys.readouterr().out)
+
+
 def test_frames_that_cannot_be_used_are_named_before_training(run, toy_file, tmp_path):
     with h5py.File(toy_file, "r+") as file:
         file["X"][2345] = 0.0

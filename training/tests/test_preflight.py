@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a recipe asks for and cannot be had is told before anything is done."""
 
+import h5py
 import pytest
 from kdamc_training import preflight, recipe
 from kdamc_training.errors import UserError
@@ -54,6 +55,20 @@ def test_what_cannot_be_had_is_named(override, says):
 def test_a_model_that_runs_calibrate_knows_all_classes():
     with pytest.raises(UserError, match=r"the classes of 'data\.without', too"):
         checked("live/live", published(), "data.without=[BPSK]")
+
+
+@pytest.mark.parametrize(
+    ("without", "says"),
+    [("[]", "the data have fewer"), ("[low, high]", r"key 'data\.without' leaves fewer")],
+)
+def test_one_class_is_too_few(toy_file, without, says):
+    if without == "[]":
+        with h5py.File(toy_file, "r+") as file:
+            file["Y"][:] = 0
+            file.attrs["classes"] = ["low"]
+    data = f"data={{file: {toy_file}, split: edge, without: {without}}}"
+    with pytest.raises(UserError, match=f"{says} than two classes"):
+        checked("plain/rml2016.10a", data, "publish=[]")
 
 
 def test_classes_left_out_are_measured_on_loud_frames():

@@ -161,6 +161,11 @@ def test_long_frames_come_from_the_sets_generator(name):
     made = robustness.make_long_frames(info, [0, 18], 3)
     assert made.x.shape == (6, 2, 3 * generator.frame_length)
     assert made.labels.tolist() == [3] * 6 and made.snr.tolist() == [0] * 3 + [18] * 3
+    two = (generator.classes[3], generator.classes[7])
+    few = dataclasses.replace(info, options={})
+    left = robustness.make_long_frames(few, [0, 18], 3, two)
+    assert left.labels.tolist() == [0] * 6 + [1] * 6
+    np.testing.assert_array_equal(left.x[:6], made.x)
     # The class attribute stays what it was.
     assert generators.create(name).frame_length == generator.frame_length
     assert (

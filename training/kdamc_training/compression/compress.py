@@ -426,7 +426,9 @@ def _measured(row: _Row, module: ClassifierModule, command: str) -> dict[str, An
     layer = _write(module, made, fitted)
     torch_difference = _agreement(module, made, parts)
     with DataSetFile(parts.test.path) as data:
-        logits = outputs_for(open_model(str(made)), data, parts.test.chosen).logits
+        logits = outputs_for(
+            open_model(str(made)), data, parts.test.chosen, parts.test.classes
+        ).logits
         described = describe_data(data)
     classes = module.hparams.classes
     test, original = (
@@ -484,7 +486,8 @@ def _original(row: _Row) -> tuple[Path, np.ndarray, float]:
         if not logits.is_file() or str(_arrays(logits).get("of")) != trained:
             export(row.module(), file, fitted)
             with DataSetFile(row.parts.test.path) as data:
-                shown = outputs_for(open_model(str(file)), data, row.parts.test.chosen)
+                test = row.parts.test
+                shown = outputs_for(open_model(str(file)), data, test.chosen, test.classes)
             _save_arrays(logits, logits=shown.logits, of=np.array(trained))
     return file, _arrays(logits)["logits"], fitted.temperature
 

@@ -354,6 +354,9 @@ def record(
         raise UserError(f"{target.name}: {error}") from error
     revision = git_revision()
     parts = pipeline.prepare_data(target.data, (work or pipeline.WORK) / "data", jobs)
+    if target.data.without:
+        # Runs hold the classes left out, too.
+        parts = dataclasses.replace(parts, runs=None, test_runs=None)
     frames, calibrated_on = calibration_part(parts.validation, calibration_frames)
     quantized, nodes = quantize(target.model, frames, scheme)
     how = describe(target.model, scheme, nodes, calibrated_on)
@@ -456,7 +459,7 @@ def _measured(
     for kind, path in (("float32", plain), ("int8", made)):
         model = open_model(str(path))
         with DataSetFile(parts.test.path) as data:
-            shown[kind] = outputs_for(model, data, parts.test.chosen)
+            shown[kind] = outputs_for(model, data, parts.test.chosen, parts.test.classes)
             test_data = describe_data(data)
             draws = {name: data.draws[name][:][parts.test.chosen] for name in data.draws}
         found[kind] = {"test": _test(model, shown[kind].logits, labels, snr)}
@@ -508,9 +511,11 @@ def _threshold(before: Any, model: Any, parts: Any) -> float | None:
     from ..onnx_models import outputs_for
 
     threshold = before.info.unknown_threshold
-    with DataSetFile(parts.validation.path) as data:
+    part = parts.validation
+    with DataSetFile(part.path) as data:
         scores, scores_before = (
-            outputs_for(one, data, parts.validation.chosen).unknown_score for one in (model, before)
+            outputs_for(one, data, part.chosen, part.classes).unknown_score
+            for one in (model, before)
         )
     if scores is None or threshold is None:
         return None
