@@ -112,7 +112,8 @@ class DataSetFile:
             name.decode() if isinstance(name, bytes) else str(name)
             for name in np.atleast_1d(attributes["classes"])
         )
-        if int(np.max(self.y[:])) >= len(classes):
+        named = self.y[:]
+        if not 0 <= int(named.min()) <= int(named.max()) < len(classes):
             refuse(f"Y names a class beyond the {len(classes)} listed")
         rates = np.atleast_1d(attributes["samples_per_symbol"]).astype(float)
         self.info = DataSetInfo(

@@ -229,12 +229,19 @@ class qa_rml_source(gr_unittest.TestCase):
         def call_beyond(file):
             file["Y"][0] = 3
 
+        def call_before(file):
+            labels = file["Y"][:].astype(np.int8)
+            labels[0] = -1
+            del file["Y"]
+            file["Y"] = labels
+
         for change, reason in (
             (without("X"), "no dataset X"),
             (without("Z"), "no dataset Z"),
             (without("classes"), "no attribute classes"),
             (set_options, "unreadable"),
             (call_beyond, "class beyond"),
+            (call_before, "class beyond"),
         ):
             path = self.write("bad.h5")
             with h5py.File(path, "a") as file:
