@@ -8,9 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kdamc_training import own_files
 from kdamc_training.datasets.dataset_file import DataSetInfo, DataSetWriter
 
 YARDSTICKS = Path(__file__).resolve().parents[3] / "shared" / "yardsticks"
+
+
+@pytest.fixture(autouse=True)
+def nothing_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test imports, and may remove, no process of another looks for."""
+    monkeypatch.setattr(own_files, "imported", [])
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from kdamc_training import own_files
 from kdamc_training.cli import main
 from kdamc_training.datasets import registry as generators
 from kdamc_training.datasets.dataset_file import DataSetFile
+from kdamc_training.datasets.generate import generate
 from kdamc_training.distillation import registry as losses
 from kdamc_training.networks import registry as networks
 
@@ -63,7 +64,6 @@ def mine(tmp_path, monkeypatch):
     for registry, table in ((networks, "_networks"), (losses, "_losses")):
         monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
     monkeypatch.setattr("sys.path", list(sys.path))
-    monkeypatch.setattr(own_files, "imported", [])
     return path
 
 
@@ -131,7 +131,6 @@ def test_spawned_processes_find_ones_own_file(run):
 def test_processes_for_data_know_ones_own_generator(tmp_path, monkeypatch):
     monkeypatch.setattr(generators, "_generators", dict(generators._generators))
     monkeypatch.setattr("sys.path", list(sys.path))
-    monkeypatch.setattr(own_files, "imported", [])
     (tmp_path / "own.py").write_text(
         "import numpy as np\n"
         "from kdamc_training.datasets.registry import Cell, Generator, register\n"
@@ -143,10 +142,16 @@ def test_processes_for_data_know_ones_own_generator(tmp_path, monkeypatch):
         "    def cell(self, class_index, snr_label, frames, *rest):\n"
         "        return Cell(np.ones((frames, 2, 8), np.float32), np.arange(frames))\n"
     )
-    generate = f"data generate own_of_a_test {tmp_path}/a.h5 --frames-per-cell 2 --seed 1 --jobs 2"
-    assert main(["--import", str(tmp_path / "own.py"), *generate.split()]) == 0
+    line = f"data generate own_of_a_test {tmp_path}/a.h5 --frames-per-cell 2 --seed 1 --jobs 2"
+    assert main(["--import", str(tmp_path / "own.py"), *line.split()]) == 0
     with DataSetFile(tmp_path / "a.h5") as data:
         assert len(data) == 4
+
+
+def test_processes_for_data_say_what_they_do_not_find(tmp_path):
+    own_files.imported.append("gone_of_a_test")
+    with pytest.raises(ModuleNotFoundError, match="gone_of_a_test"):
+        generate("rml2016.10a", tmp_path / "a.h5", frames_per_cell=1, seed=1, snr=(0, 0), jobs=2)
 
 
 def test_changed_code_is_another_training(run, mine):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,9 +56,8 @@ def _keep_cell(work: tuple[CellRequest, Path]) -> int:
     return request.frames
 
 
-def _start_worker(parent: int, modules: Sequence[str]) -> None:
-    """Leave Ctrl-C to the parent, and end when the parent was killed (a pool would wait on);
-    import the user's ``modules``, whose generators a new process does not know."""
+def _start_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when the parent was killed (a pool would wait on)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
@@ -65,8 +66,17 @@ def _start_worker(parent: int, modules: Sequence[str]) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _with_modules(modules: Sequence[str], do: Callable, work: Any) -> Any:
+    """``do(work)`` in a new process, which does not know the generators of the user's ``modules``.
+
+    Not at the start of the process: what is raised there is told to nobody, and the pool starts
+    the next one.
+    """
     for name in modules:
         importlib.import_module(name)
+    return do(work)
 
 
 @contextmanager
@@ -77,8 +87,8 @@ def _in_processes(do: Callable, work: Sequence, jobs: int) -> Iterator[Iterator]
         return
     # Fresh processes: GNU Radio's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, _start_worker, (os.getpid(), own_files.imported)) as pool:
-        yield pool.imap(do, work)
+    with context.Pool(jobs, _start_worker, (os.getpid(),)) as pool:
+        yield pool.imap(functools.partial(_with_modules, own_files.imported, do), work)
 
 
 @contextmanager
