@@ -42,6 +42,7 @@ def add(results, member, gap, *, seed=0, error=0.01):
         "parameters": 1,
         "keras_parameters": 1,
         "macs": 1,
+        "hardware": "a processor",
         "epochs": 1,
         "best_epoch": 1,
         "teacher": None,
