@@ -31,6 +31,7 @@ from .files import alone_in, replacing, sha256_of
 from .lightning_module import ClassifierModule
 from .pipeline import RECORD, RESULTS
 from .records import read_record, write_record
+from .reuse import same_weights
 from .run_settings import drifted, same
 
 CHECKPOINTS = recipes.RECIPES.parent / "checkpoints"
@@ -196,18 +197,22 @@ def restore(published: Path, folder: Path, checkpoints: Path = CHECKPOINTS) -> b
     """Put published weights, their record and calibration into the ``folder`` of a run, to learn
     from; what a run has left there is not touched.
 
-    ``published`` is the record below ``training/results``. Returns whether the folder holds a
-    finished run now: not if the weights are not kept or a training was begun there. Raises
-    UserError if they are not those of the record, or if another process uses the folder.
+    ``published`` is the record below ``training/results``; of a training that was another recipe's
+    first the weights may be published there. Returns whether the folder holds a finished run now:
+    not if the weights are not kept or a training was begun there. Raises UserError if they are not
+    those of the record, or if another process uses the folder.
     """
     own = folder / RECORD
     if own.is_file() and _weights_of(folder, read_record(own)).is_file():
         return True
-    record = read_record(published)
-    file = checkpoints / (record.get("weights", {}).get("file") or "none")
-    if not file.is_file() or any(folder.glob("*.ckpt")):
+    record, results = read_record(published), published.parents[3]
+    place = _kept_place(record, results)
+    if not place or any(folder.glob("*.ckpt")):
         return False
-    load(file, published.parents[3])
+    file = checkpoints / place
+    if not file.is_file():
+        return False
+    load(file, results)
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder, wait=False):
         with replacing(folder / _RUN_FILE) as temporary:
@@ -215,6 +220,22 @@ def restore(published: Path, folder: Path, checkpoints: Path = CHECKPOINTS) -> b
         write_record(calibration_of(folder), record["calibration"])
         write_record(own, record)
     return True
+
+
+def _kept_place(record: dict[str, Any], results: Path) -> str:
+    """Where the weights of a published record lie below ``training/checkpoints``, "" if they are
+    not kept: as it says itself, or as the record does of the run that it was trained as."""
+    first, seen = record, []
+    while "weights" not in record and record.get("trained_as") not in (None, *seen):
+        seen.append(record["trained_as"])
+        name, member = record["trained_as"].rsplit(" ", 1)
+        path = results / name / record["budget"] / f"{member}-s{record['seed']}.json"
+        if not path.is_file():
+            return ""
+        record = read_record(path)
+        if not same_weights(record, first):
+            return ""
+    return record.get("weights", {}).get("file", "")
 
 
 def readme(results: Path = RESULTS) -> str:

@@ -9,6 +9,7 @@ revision its training is, ``git_rev``, and which weights teach it, ``teacher_sha
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,19 @@ def adopt(
         if "member" in found and _training(found) == wanted:
             return _copy(mark.parent, folder, names)
     return None
+
+
+def same_weights(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether two records are of the same training, done once: with the same settings it may have
+    been done twice, on two machines say, and then their validation frames tell the weights apart.
+    """
+    one, other = (record["calibration"]["temperature"] for record in (first, second))
+    return (
+        _training(first["settings"]) == _training(second["settings"])
+        and first["best_epoch"] == second["best_epoch"]
+        # What is measured anew may differ in the last digits of float32.
+        and math.isclose(one, other, rel_tol=1e-5)
+    )
 
 
 def _training(settings: dict[str, Any]) -> dict[str, Any]:
