@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from kdamc_training import pipeline, recipe, reuse, training
+from kdamc_training import checkpoints, pipeline, recipe, reuse, training
 from kdamc_training.datasets.rml2016_10a import Rml2016_10a
 from kdamc_training.errors import UserError
-from kdamc_training.records import read_record
+from kdamc_training.records import read_record, write_record
 from kdamc_training.run_settings import same, settings_of
 
 TEMPERATURES, EDGE = "edge/temperatures-rml2016.10a", "edge/rml2016.10a"
@@ -63,6 +63,44 @@ def test_what_another_recipe_trained_is_taken_and_measured_anew(work, trained):
         assert torch.equal(one, other)
     says = checkpoints[1]["hyper_parameters"]["describes"]
     assert (says["recipe"], says["member"], says["command"]) == (EDGE, "resnet_teacher", "second")
+
+
+def test_weights_that_another_recipe_published_are_taken(own_work, tmp_path, monkeypatch):
+    results, weights = tmp_path / "results", tmp_path / "weights"
+    monkeypatch.setattr(checkpoints, "MOST_BYTES_OF_A_SYSTEM", 100_000_000)
+    source = own_work / f"{TEMPERATURES}-smoke" / "teacher10-s0"
+    checkpoints.publish(source, results, weights)
+    second = load(EDGE, "data.test.frames_per_cell=2")
+    (record,) = pipeline.run(second, "second", work=own_work, only=["resnet_teacher"])
+    published = results / EDGE / "smoke" / "resnet_teacher-s0.json"
+    published.parent.mkdir(parents=True)
+    write_record(published, record)
+
+    assert checkpoints.restore(published, tmp_path / "new", weights)
+    first, taken = (checkpoints.open_run(at, results) for at in (source, tmp_path / "new"))
+    assert taken[1] == record
+    for key, value in first[0].network.state_dict().items():
+        torch.testing.assert_close(taken[0].network.state_dict()[key], value, rtol=0, atol=0)
+
+    of_first = results / TEMPERATURES / "smoke" / "teacher10-s0.json"
+    origin = read_record(of_first)
+    calibration = origin["calibration"]
+    changes = {
+        "trained anew since": {
+            "calibration": {**calibration, "temperature": 1.01 * calibration["temperature"]}
+        },
+        "with other settings": {"settings": {**origin["settings"], "seed": 1}},
+        "each as the other": {"weights": None, "trained_as": f"{EDGE} resnet_teacher"},
+    }
+    for change in changes.values():
+        changed = {key: value for key, value in {**origin, **change}.items() if value is not None}
+        write_record(of_first, changed)
+        assert not checkpoints.restore(published, tmp_path / "other", weights)
+        assert not (tmp_path / "other").exists()
+    write_record(of_first, origin)
+    assert checkpoints.restore(published, tmp_path / "other", weights)
+    of_first.unlink()
+    assert not checkpoints.restore(published, tmp_path / "third", weights)
 
 
 @pytest.mark.parametrize(
