@@ -66,7 +66,7 @@ def adopt(
     """
     if (folder / LAST_CHECKPOINT).exists():
         return None
-    wanted = _training(settings)
+    wanted = training_of(settings)
     used = BEST_CHECKPOINT if settings["train"]["keep"] == "best" else LAST_CHECKPOINT
     for mark in sorted(work.rglob(FINISHED)):
         note = mark.parent / settings_file
@@ -78,7 +78,7 @@ def adopt(
             continue
         found = yaml.safe_load(note.read_text(encoding="utf-8"))
         # A fine-tuned network's note has no member.
-        if "member" in found and _training(found) == wanted:
+        if "member" in found and training_of(found) == wanted:
             return _copy(mark.parent, folder, names)
     return None
 
@@ -89,14 +89,14 @@ def same_weights(first: dict[str, Any], second: dict[str, Any]) -> bool:
     """
     one, other = (record["calibration"]["temperature"] for record in (first, second))
     return (
-        _training(first["settings"]) == _training(second["settings"])
+        training_of(first["settings"]) == training_of(second["settings"])
         and first["best_epoch"] == second["best_epoch"]
         # What is measured anew may differ in the last digits of float32.
         and math.isclose(one, other, rel_tol=1e-5)
     )
 
 
-def _training(settings: dict[str, Any]) -> dict[str, Any]:
+def training_of(settings: dict[str, Any]) -> dict[str, Any]:
     """What of a run's settings decides its weights."""
     kept = copy.deepcopy(comparable(settings))
     for key in _NOT_TRAINED_ON:
@@ -104,9 +104,9 @@ def _training(settings: dict[str, Any]) -> dict[str, Any]:
     for name in _NAMES:
         kept.get("member", {}).pop(name, None)
     if "teacher" in kept:
-        kept["teacher"] = _training(kept["teacher"])
+        kept["teacher"] = training_of(kept["teacher"])
     if "more_teachers" in kept:
-        kept["more_teachers"] = [_training(one) for one in kept["more_teachers"]]
+        kept["more_teachers"] = [training_of(one) for one in kept["more_teachers"]]
     return kept
 
 
