@@ -36,7 +36,8 @@ def test_sizes(name):
 
 @pytest.mark.parametrize("name", sorted(SIZES))
 def test_every_parameter_is_trained(name):
-    torch.manual_seed(0)
+    # With some other seeds the two hidden units of one of ULCNN's attentions are both at rest.
+    torch.manual_seed(3)
     network = registry.create(name, classes=5, frame_length=96)
     logits = network(torch.randn(4, 2, 96))
     assert logits.shape == (4, 5)
@@ -44,7 +45,7 @@ def test_every_parameter_is_trained(name):
     untouched = [
         parameter_name
         for parameter_name, parameter in network.named_parameters()
-        if parameter.grad is None or not parameter.grad.isfinite().all()
+        if parameter.grad is None or not parameter.grad.isfinite().all() or not parameter.grad.any()
     ]
     assert untouched == []
 

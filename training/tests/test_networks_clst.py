@@ -60,6 +60,15 @@ def test_blocks_halve_the_tokens(blocks):
     torch.testing.assert_close(network(iq), outputs.logits)
 
 
+def test_the_mean_of_the_last_tokens_is_classified():
+    torch.manual_seed(5)
+    network = registry.create("clst", **SIZE).eval()
+    outputs = network.outputs(torch.randn(3, 2, 128))
+    last = outputs.features[-1]
+    torch.testing.assert_close(outputs.logits, network.head(last.mean(dim=1)))
+    assert (last.std(dim=1) > 1e-3).any()
+
+
 def test_psca_weighs_channels_and_places():
     torch.manual_seed(1)
     attention = ParallelAttention(16)

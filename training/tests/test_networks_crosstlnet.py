@@ -159,6 +159,36 @@ def test_the_temporal_network_reaches_as_far_as_its_dilations():
     assert touched.min() == 20 and touched.max() == 20 + 28
 
 
+def test_the_temporal_network_sums_what_its_layers_give():
+    torch.manual_seed(6)
+    network = TemporalNetwork(2, 8, blocks=3)
+    tokens, total = torch.randn(2, 30, 2), torch.zeros(2, 30, 8)
+    expected = tokens
+    for block in network.blocks:
+        result = block.layers(expected)
+        total = total + result
+        passed = block.match(expected)
+        expected = (result + passed).clamp_min(0)
+    torch.testing.assert_close(network(tokens), total)
+    # What passes by is another thing than what is summed.
+    assert (passed - result).abs().max() > 0.1
+
+
+def test_half_is_dropped_after_both_lstms_and_the_attention():
+    torch.manual_seed(7)
+    network = registry.create("crosstlnet", **SIZE, **MINI).train()
+    iq = torch.randn(16, 2, 128)
+    dropped = network.feature_maps(iq)
+    whole = network.eval().feature_maps(iq)
+    for stage in ("stage2", "stage3", "stage4"):
+        for branch in ("iq", "ap"):
+            zeros = (dropped[f"{stage}_{branch}"] == 0).float().mean().item()
+            assert zeros == pytest.approx(0.5, abs=0.08), stage
+            assert not (whole[f"{stage}_{branch}"] == 0).any()
+    for branch in ("iq", "ap"):
+        torch.testing.assert_close(dropped[f"tcn_{branch}"], whole[f"tcn_{branch}"])
+
+
 def test_cross_attention_takes_values_from_the_other_branch():
     torch.manual_seed(4)
     attention = CrossAttention(width=6, inner=8, heads=1)

@@ -13,8 +13,9 @@ from kdamc_training import networks as networks
 from kdamc_training.complexity import macs
 from kdamc_training.errors import UserError
 from kdamc_training.networks import registry
-from kdamc_training.networks.attention import NEVER, attend
+from kdamc_training.networks.attention import NEVER, EncoderLayer, SelfAttention, attend, sinusoids
 from kdamc_training.networks.mld_student import LshAttention
+from torch import nn
 from torch.nn import functional
 
 SIZE = {"classes": 11, "frame_length": 128}
@@ -203,6 +204,48 @@ def test_every_parameter_learns():
         functional.cross_entropy(network(torch.randn(4, 2, 128)), torch.arange(4)).backward()
         for key, parameter in network.named_parameters():
             assert parameter.grad is not None and parameter.grad.abs().max() > 0, key
+
+
+def test_a_map_is_the_mean_over_the_heads():
+    torch.manual_seed(4)
+    query, key, value = torch.randn(3, 2, 4, 6, 8).unbind()
+    mixed, weights = attend(query, key, value, want_map=True)
+    each = (query @ key.transpose(2, 3) / math.sqrt(8)).softmax(dim=3)
+    torch.testing.assert_close(mixed, each @ value)
+    torch.testing.assert_close(weights, sum(each[:, head] for head in range(4)) / 4)
+
+
+def test_an_encoder_layer_norms_what_enters_its_parts_and_adds_what_they_give():
+    torch.manual_seed(5)
+    layer = EncoderLayer(SelfAttention(8, 2), width=8, feed_forward=16, dropout=0.5).eval()
+    for norm in (layer.norm_attention, layer.norm_feed_forward):
+        nn.init.normal_(norm.weight)
+    tokens = 3 * torch.randn(2, 6, 8)
+    middle = tokens + layer.attention(layer.norm_attention(tokens))[0]
+    expected = middle + layer.feed_forward(layer.norm_feed_forward(middle))
+    torch.testing.assert_close(layer(tokens)[0], expected)
+    assert not torch.allclose(layer.train()(tokens)[0], expected)
+
+
+def test_positions_are_sines_and_cosines():
+    positions = sinusoids(5, 6)
+    for place in range(5):
+        for k in range(3):
+            angle = place / 10_000 ** (k / 3)
+            assert positions[place, k].item() == pytest.approx(math.sin(angle), abs=1e-6)
+            assert positions[place, 3 + k].item() == pytest.approx(math.cos(angle), abs=1e-6)
+
+
+@pytest.mark.parametrize(("name", "options"), [("mld_teacher", SMALL_TEACHER), ("mld_student", {})])
+def test_positions_are_added_and_the_normed_mean_of_the_tokens_is_classified(name, options):
+    torch.manual_seed(6)
+    network = registry.create(name, **SIZE, **options).eval()
+    iq = torch.randn(3, 2, 128)
+    tokens = network.embedding(iq).transpose(1, 2) + network.positions
+    for layer in network.layers:
+        tokens, _ = layer(tokens)
+    normed = functional.layer_norm(tokens, tokens.shape[2:])
+    torch.testing.assert_close(network(iq), network.head(normed.mean(dim=1)))
 
 
 def test_attention_looks_only_where_it_may():

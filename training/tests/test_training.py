@@ -391,6 +391,22 @@ def test_a_distilled_student_learns_from_its_teacher_alone(toy_file, tmp_path):
     assert np.load(cache / "logits.npy").shape == (len(job.training), 3)
 
 
+def test_terms_count_by_their_weights(toy_file, tmp_path):
+    changes = [
+        "members={teacher: {network: plain_conv}, student: {network: plain_conv, teacher: teacher, "
+        "loss: [{name: cross_entropy, weight: 0.25}, {name: response, weight: 30}]}}",
+        "train.epochs=1",
+    ]
+    training.fit(toy_job(toy_file, *changes, teacher=Contrary()), tmp_path)
+    with (tmp_path / training.METRICS).open() as file:
+        (row,) = (row for row in csv.DictReader(file) if row["train_loss"])
+    loss, hard, soft = (
+        float(row[f"train_{name}"]) for name in ("loss", "cross_entropy", "response")
+    )
+    assert loss == pytest.approx(0.25 * hard + 30 * soft, rel=1e-5)
+    assert min(hard, soft) > 0.01
+
+
 def test_frames_streamed_from_the_file_are_those_in_memory(toy_file, tmp_path):
     with DataSetFile(toy_file) as data:
         x = data.x[:]
