@@ -7,13 +7,16 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import pickle
 import subprocess
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import onnxruntime
 import torch
 from gnuradio.kdamc import contract
 from torch import Tensor, nn
@@ -28,6 +31,10 @@ from .planar import planar
 from .unknown import UnknownScore
 
 LICENSE = "GPL-3.0-or-later"
+TOLERANCE = 1e-3
+"""Largest difference of two logits that counts as the same, in ONNX Runtime and elsewhere."""
+_TRIED = (1, 3, 4, 5, 6, 7)
+"""How many frames at once an exported network is tried with."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,9 @@ def load_checkpoint(path: str | os.PathLike) -> ClassifierModule:
     except UserError:
         raise
     except Exception as error:  # torch's loading errors are of many kinds
-        reason = str(error).splitlines()[0]
+        # Of a file that is none torch says how to run what it holds.
+        foreign = isinstance(error, pickle.UnpicklingError)
+        reason = "PyTorch did not write it" if foreign else str(error).splitlines()[0]
         raise UserError(f"{path}: not a checkpoint of this package: {reason}") from error
     return module.eval()
 
@@ -65,6 +74,9 @@ def export(
     A network that estimates the SNR gets the contract's output for it beside the logits, and so
     does the score of ``unknown``.
     Of one trained for int8 it is the float32 network with its rounded weights.
+    Raises UserError for a network that ONNX cannot hold, and if ONNX Runtime does not say the same
+    as torch: of what depends on the frames' values, or on how many they are, in Python, the file
+    holds what was done once.
     Without a calibration the temperature is 1 and so are the fusion's exponents (frames of a run
     count as copies of one another, so confidence does not grow). ``accuracy`` holds "overall" and
     "by_snr".
@@ -81,16 +93,22 @@ def export(
         with warnings.catch_warnings():
             # The exporter that writes opset 17 directly is the one that torch deprecates.
             warnings.simplefilter("ignore")
-            torch.onnx.export(
-                whole,
-                (example,),
-                str(temporary),
-                input_names=[contract.INPUT_NAME],
-                output_names=outputs,
-                dynamic_axes={name: {0: "n"} for name in (contract.INPUT_NAME, *outputs)},
-                opset_version=contract.MAX_OPSET,
-                dynamo=False,
-            )
+            try:
+                torch.onnx.export(
+                    whole,
+                    (example,),
+                    str(temporary),
+                    input_names=[contract.INPUT_NAME],
+                    output_names=outputs,
+                    dynamic_axes={name: {0: "n"} for name in (contract.INPUT_NAME, *outputs)},
+                    opset_version=contract.MAX_OPSET,
+                    dynamo=False,
+                )
+            except torch.onnx.errors.OnnxExporterError as error:
+                reason = str(error).splitlines()[0]
+                raise UserError(
+                    f"network {module.hparams.network}: ONNX cannot hold it: {reason}"
+                ) from error
         model = onnx.load(str(temporary))
         left = [node.name for node in model.graph.node if node.op_type == "BatchNormalization"]
         if left:
@@ -98,7 +116,43 @@ def export(
         model = planar(model)
         onnx.helper.set_model_props(model, metadata(module, calibration, accuracy, unknown))
         onnx.checker.check_model(model)
+        if differs := _difference(whole, model, frame_length):
+            raise UserError(
+                f"network {module.hparams.network}: exported it is another: {differs}. What its "
+                "forward() does in Python must not depend on frames, nor on how many they are"
+            )
         onnx.save(model, str(temporary))
+
+
+def _difference(whole: nn.Module, model: onnx.ModelProto, frame_length: int) -> str:
+    """How ``model`` says something else than ``whole``, "" if it does not.
+
+    Of several batches, each of another size than the one that was traced: of most frames in each
+    all outputs must be the same. Of single frames they need not be, where a rounding decides (as
+    between the buckets of attention by hashing).
+    """
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    generator = torch.Generator().manual_seed(1)
+    for n in _TRIED:
+        iq = torch.randn(n, 2, frame_length, generator=generator)
+        with torch.inference_mode():
+            expected = whole(iq)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        try:
+            given = session.run(None, {contract.INPUT_NAME: iq.numpy()})
+        except Exception as error:  # ONNX Runtime's errors are of many kinds
+            return f"ONNX Runtime fails with {n} frames ({str(error).splitlines()[0]})"
+        for output, one, other in zip(session.get_outputs(), expected, given, strict=True):
+            if other.shape != (n, *one.shape[1:]):
+                return f"of {n} frames {output.name} has shape {other.shape}"
+            one = one.float().reshape(n, -1).numpy()
+            most = np.abs(one - other.reshape(n, -1)).max(axis=1)
+            scale = max(1.0, float(np.abs(one).max()))
+            if n > 2 and np.median(most) > TOLERANCE * scale:
+                return f"{output.name} differs by {np.median(most):.3g} where frames are {n}"
+    return ""
 
 
 class _Whole(nn.Module):

@@ -15,11 +15,9 @@ import torch
 from .compression.qat import finished
 from .datasets.dataset_file import DataSetFile, rms_normalised
 from .errors import UserError
+from .export import TOLERANCE, export
 from .lightning_module import ClassifierModule
 from .onnx_models import open_model
-
-TOLERANCE = 1e-3
-"""Largest difference of two logits that counts as the same."""
 
 _BATCH = 256
 
@@ -54,8 +52,6 @@ def litmus(
     the ONNX Classifier in a flowgraph of its own; it gives logits, so logits are compared
     throughout. Raises UserError if data and network do not fit.
     """
-    from .export import export
-
     iq = _frames(module, data_path, frames)
     with tempfile.TemporaryDirectory() as folder:
         if model_path is None:
