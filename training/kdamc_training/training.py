@@ -30,6 +30,7 @@ from torch import nn
 from . import teacher_cache
 from .datasets import registry as generators
 from .datasets.dataset_file import DataSetFile
+from .errors import UserError
 from .files import replacing
 from .lightning_module import ClassifierModule
 from .recipe import AugmentSection, Recipe, TrainSection
@@ -155,7 +156,12 @@ def _rows_before(metrics: Path, checkpoint: Path) -> list[dict[str, Any]]:
     """What ``metrics.csv`` holds of the epochs that are behind a checkpoint."""
     if not metrics.is_file():
         return []
-    behind = torch.load(checkpoint, weights_only=False, map_location="cpu", mmap=True)["epoch"]
+    try:
+        behind = torch.load(checkpoint, weights_only=False, map_location="cpu", mmap=True)["epoch"]
+    except Exception as error:  # torch's loading errors are of many kinds
+        raise UserError(
+            f"{checkpoint}: is damaged; remove it, and this training begins anew"
+        ) from error
     with metrics.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [

@@ -333,6 +333,17 @@ def test_a_run_that_was_stopped_early_and_killed_then_trains_no_more(toy_file, t
     assert (tmp_path / training.FINISHED).is_file()
 
 
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_a_damaged_checkpoint_is_named(toy_file, tmp_path, content):
+    job = toy_job(toy_file, "train.epochs=1")
+    training.fit(job, tmp_path)
+    last = tmp_path / training.LAST_CHECKPOINT
+    last.write_bytes(last.read_bytes()[:2000] if content is None else content)
+    (tmp_path / training.FINISHED).unlink()
+    with pytest.raises(UserError, match=f"{last}: is damaged; remove it"):
+        training.fit(job, tmp_path)
+
+
 def test_checkpoints_are_written_beside_their_place(toy_file, tmp_path, monkeypatch):
     """A move from another disk is not whole at all times, a rename is."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
