@@ -669,3 +669,16 @@ def test_a_full_disk_leaves_no_file(tmp_path):
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1 and "File too large" in done.stderr
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_cells_that_a_pickle_lacks_are_told(tmp_path, caplog):
+    cells = cells_of("rml2016.10a")
+    source = tmp_path / "RML2016.10a_dict.pkl"
+    source.write_bytes(pickle.dumps(cells))
+    import_files([source], tmp_path / "whole.h5")
+    assert not caplog.records
+    del cells["QPSK", LABELS[1]]
+    source.write_bytes(pickle.dumps(cells))
+    import_files([source], tmp_path / "part.h5")
+    (record,) = caplog.records
+    assert "1 cells are lacking, the first of them QPSK at 18 dB" in record.getMessage()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from ..errors import UserError
 from .dataset_file import DataSetWriter
 from .genuine import SETS, Part, describe, tell_pickled_set
 from .restricted_pickle import load_arrays
+
+_log = logging.getLogger(__name__)
 
 
 def import_pickle(
@@ -49,6 +52,16 @@ def import_pickle(
         raise UserError(
             f"{path}: has frames of {', '.join(map(str, sorted(lengths)))} samples; those of "
             f"{published.title} have {published.frame_length}"
+        )
+
+    labels = sorted({label for _, label in cells})
+    lacking = [(c, at) for c in published.classes for at in labels if (c, at) not in cells]
+    if lacking:
+        _log.warning(
+            "%s: %d cells are lacking, the first of them %s at %d dB",
+            path,
+            len(lacking),
+            *lacking[0],
         )
 
     classes = part.chosen_classes(published.classes)
