@@ -22,7 +22,7 @@ from .distillation import registry as losses
 from .distillation.outlier_exposure import NO_CLASS
 from .errors import UserError
 from .networks import registry
-from .networks.outputs import Outputs, outputs_of
+from .networks.outputs import Outputs, check_outputs, outputs_of
 from .teacher_cache import TeacherCache
 
 # Cutoff and width of the edge in cycles a sample; the signals' half bandwidth is 0.084.
@@ -245,6 +245,10 @@ class ClassifierModule(lightning.LightningModule):
         self.network.eval()
         with torch.no_grad():
             student = outputs_of(self.network, example, attention=True)
+            try:
+                check_outputs(student, len(example), len(self.hparams.classes))
+            except TypeError as error:
+                raise UserError(f"network {self.hparams.network}: {error}") from error
             teacher = None
             for network in self._teacher:
                 teacher = outputs_of(network, example, attention=True)
@@ -254,6 +258,10 @@ class ClassifierModule(lightning.LightningModule):
             self.terms.append(
                 losses.create(term["name"], student=student, teacher=teacher, **term["options"])
             )
+
+    def pair(self) -> tuple[nn.Module, ...]:
+        """The network and, if there is one, its teacher."""
+        return (self.network, *self._teacher)
 
     def remember(self, outputs: TeacherCache) -> None:
         """Take the teacher's outputs from a cache, by position, instead of running it."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +18,12 @@ from torch import nn
 from . import feature_maps, own_code, unknown
 from .datasets import registry as generators
 from .datasets.dataset_file import DataSetFile
+from .datasets.splits import PRESETS
 from .distillation import registry as losses
 from .errors import UserError
 from .lightning_module import ClassifierModule
 from .networks.ensemble import Ensemble
+from .networks.outputs import outputs_of
 from .pipeline import UNKNOWN_FROM_DB
 from .recipe import (
     AugmentSection,
@@ -41,16 +44,22 @@ _OF_STRANGERS = ("outlier_exposure", "stranger")
 def check(recipe: Recipe, wanted: Collection[str]) -> None:
     """Make the networks and losses of the members ``wanted`` once, for the data's classes.
 
-    Raises UserError, naming the recipe's key, for a generator, network, loss, option or speech that
-    does not exist, options that make nothing, GPUs that are not there, a loss that lacks a teacher
-    or what one shows, a teacher that no loss heeds, augmentation by which a stored posterior would
-    not hold any more, what the data must tell of each frame and do not, classes and SNR labels to
-    be shown that the data do not have, and feature maps that a network has not.
+    Raises UserError, naming the recipe's key, for a generator, network, loss, option, split or
+    speech that does not exist, options that make nothing, a network that gives no logits, a loss
+    that gives no scalar, GPUs that are not there, a loss that lacks a teacher or what one shows, a
+    teacher that no loss heeds, augmentation by which a stored posterior would not hold any more,
+    what the data must tell of each frame and do not, classes and SNR labels to be shown that the
+    data do not have, and feature maps that a network has not.
     """
     classes, frame_length, labels = _shape(recipe.data)
     known = _known(recipe.data, classes)
     _check_shown(recipe.report, classes, labels)
     low, high = recipe.data.snr or (min(labels), max(labels))
+    if not any(low <= at <= high for at in labels):
+        raise UserError(
+            f"recipe key 'data.snr' is {recipe.data.snr}; the data have no SNR label within, but "
+            f"{', '.join(map(str, labels))}"
+        )
     loud = [at for at in labels if max(low, UNKNOWN_FROM_DB) <= at <= high]
     if recipe.data.without and not loud:
         raise UserError(
@@ -99,6 +108,7 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
                 describes={},
                 teacher=_teacher(member, made),
             )
+            _check_terms(module)
         except UserError as error:
             raise UserError(f"{key}: {error}") from error
         except Exception as error:
@@ -114,6 +124,26 @@ def check(recipe: Recipe, wanted: Collection[str]) -> None:
                 _check_published(recipe.data, chosen, f"recipe key 'publish.{at}", module)
         if name in recipe.report.feature_maps_of:
             feature_maps.check(module.network, f"recipe key 'report.feature_maps_of': {name}")
+
+
+def _check_terms(module: ClassifierModule) -> None:
+    """Refuse a term of the loss that gives no scalar."""
+    n, classes = 4, len(module.hparams.classes)
+    generator = torch.Generator().manual_seed(0)
+    iq = torch.randn(n, 2, module.hparams.frame_length, generator=generator)
+    with torch.no_grad():
+        shown = [outputs_of(network.eval(), iq, attention=True) for network in module.pair()]
+        student, teacher = (*shown, None)[:2]
+        for settings, term in zip(module.hparams.loss, module.terms, strict=True):
+            target = torch.zeros(n, dtype=torch.int64)
+            if term.needs_snr:
+                target = torch.zeros(n)
+            if term.needs_posterior:
+                target = torch.full((n, classes), -math.log(classes))
+            value = term(student, teacher, target)
+            if not isinstance(value, torch.Tensor) or value.dim() > 0:
+                given = tuple(value.shape) if isinstance(value, torch.Tensor) else repr(value)
+                raise UserError(f"loss {settings['name']}: it gives {given}, not a scalar tensor")
 
 
 def _teacher(member: Member, made: Mapping[str, nn.Module]) -> nn.Module | None:
@@ -159,10 +189,16 @@ def _check_shown(report: ReportSection, classes: Sequence[str], labels: Sequence
             raise UserError(f"recipe key 'report.classes_of_interest' names {name!r}, no class")
     for label in report.confusion_at:
         if label not in labels:
-            raise UserError(f"recipe key 'report.confusion_at': the data have no label {label} dB")
+            raise UserError(
+                f"recipe key 'report.confusion_at': the data have no label {label} dB; "
+                "--set 'report.confusion_at=[]' --set 'report.confusion_of=[]' leaves such out"
+            )
     for at, (low, high) in enumerate(report.bands):
         if not any(low <= label <= high for label in labels):
-            raise UserError(f"recipe key 'report.bands.{at}': no label is in {low} to {high} dB")
+            raise UserError(
+                f"recipe key 'report.bands.{at}': no label is in {low} to {high} dB; "
+                "--set 'report.bands=[]' leaves bands out"
+            )
 
 
 def _check_published(
@@ -203,6 +239,10 @@ def _check_kept(augment: AugmentSection) -> None:
 def _shape(data: DataSection) -> tuple[list[str], int, Sequence[int]]:
     """Class names, frame length and SNR labels of a recipe's data."""
     if data.file:
+        if data.split not in PRESETS:
+            raise UserError(
+                f"recipe key 'data.split' is {data.split!r}; known: {', '.join(PRESETS)}"
+            )
         with DataSetFile(Path(data.file)) as file:
             labels = np.unique(file.z[:]).tolist()
             return _left(file.info.classes, data.without), file.frame_length, labels

@@ -32,6 +32,7 @@ SYSTEMS = ("mldnet", "crosstlnet", "sbcnn", "clst", "edge")
 """Folders of the recipes of the papers' systems."""
 BUDGETS = ("smoke", "reduced", "paper")
 _PARTS = ("train", "test", "validation", "runs", "test_runs")
+_IN_RUNS = ("runs", "test_runs")
 _FITTED, _MEASURED = ("train", "validation", "runs"), ("test", "test_runs")
 _MOST_SEED = 2**31 - 1
 TEACHER_SEES = ("augmented", "original")
@@ -428,8 +429,11 @@ def build(kind: type, values: Any, where: str) -> Any:
     hints = typing.get_type_hints(kind)
     for key in values:
         if key not in fields:
+            known = [*fields]
+            if kind is Recipe:
+                known[known.index("budget") :] = ["extends", "changes", "budgets"]
             raise UserError(
-                f"recipe key {_join(where, key)!r} is unknown; known here: {', '.join(fields)}"
+                f"recipe key {_join(where, key)!r} is unknown; known here: {', '.join(known)}"
             )
     made = {}
     for name, entry in fields.items():
@@ -578,9 +582,9 @@ def _check_data(data: DataSection) -> None:
                 if part is not None
             ),
             *(
-                (f"data.{name}.run_length", parts[name].run_length, 1, 128)
-                for name in ("runs", "test_runs")
-                if parts[name] is not None
+                (f"data.{name}.run_length", part.run_length, int(name in _IN_RUNS), 128)
+                for name, part in parts.items()
+                if part is not None
             ),
             *(
                 (f"data.{name}.frames_per_cell", part.frames_per_cell, 1, 10_000_000)

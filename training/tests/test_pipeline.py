@@ -132,7 +132,7 @@ def test_a_file_is_parted_by_a_named_split(toy_file, work, capsys, tmp_path):
     assert record["test"]["overall"] > 0.5
     capsys.readouterr()
     assert main(smoke("plain/rml2016.10a", tmp_path / "b", *changes, "--split", "no")) == 1
-    assert "no split named 'no'" in capsys.readouterr().err
+    assert "'data.split' is 'no'; known: " in capsys.readouterr().err
 
 
 def test_a_file_takes_the_place_of_the_data_alone(monkeypatch, toy_file):

@@ -2,10 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a recipe asks for and cannot be had is told before anything is done."""
 
+import re
+import shutil
+
 import h5py
 import pytest
+import torch
 from kdamc_training import preflight, recipe
+from kdamc_training.distillation import registry as losses
 from kdamc_training.errors import UserError
+from kdamc_training.networks import registry as networks
+from torch.nn import functional
 
 
 def checked(name: str, *overrides: str) -> None:
@@ -41,6 +48,7 @@ def test_what_can_be_had_is_not_refused():
         ("report.classes_of_interest=[QAM-16]", "classes_of_interest' names 'QAM-16'"),
         ("report.confusion_at=[45]", "no label 45 dB"),
         ("report.bands=[[100, 120]]", r"'report\.bands\.0': no label is in 100 to 120"),
+        ("data.snr=[45, 46]", r"'data\.snr' is \[45, 46\]; the data have no SNR label within"),
         (
             "data.train={generator: nothing, frames_per_cell: 4, seed: 1, speech: train}",
             "nothing",
@@ -82,7 +90,7 @@ def test_classes_left_out_are_measured_on_loud_frames():
     [
         ("{widths: [-2, 8, 8, 8]}", "its network or loss cannot be made: RuntimeError"),
         ("{kernels: [0, 5, 5, 3]}", "its network or loss cannot be made: "),
-        ("{width: 3}", "unexpected keyword argument 'width'"),
+        ("{width: 3}", "option 'width' is unknown; known: .*widths"),
     ],
 )
 def test_options_that_make_no_network_are_refused(options, says):
@@ -126,3 +134,97 @@ def test_several_teachers_show_logits_alone(more):
     with pytest.raises(UserError, match=r"'members\.a': .*the teacher shows no features"):
         checked("live/live", *overrides)
     checked("live/live", overrides[0].replace(more, "teacher_sees: original"), *overrides[1:])
+
+
+def test_an_unknown_split_is_refused_before_a_run_is_looked_at(toy_file):
+    with pytest.raises(UserError, match=r"'data\.split' is 'halves'; known: sbcnn, "):
+        checked(
+            "plain/rml2016.10a",
+            f"data={{file: {toy_file}, split: halves}}",
+            "publish=[]",
+            "report={}",
+        )
+
+
+class Giving(torch.nn.Module):
+    """A network that gives what ``gives`` makes of logits."""
+
+    gives = staticmethod(lambda logits: logits)
+
+    def __init__(self, *, classes, frame_length):
+        super().__init__()
+        self.layer = torch.nn.Linear(2 * frame_length, classes)
+
+    def forward(self, iq):
+        return self.gives(self.layer(iq.flatten(1)))
+
+
+@pytest.mark.parametrize(
+    ("gives", "says"),
+    [
+        (lambda logits: logits[:, 1:], r"it gives \(2, 10\) for 2 frames and 11 classes"),
+        (lambda logits: logits.sum(dim=1), r"it gives \(2,\) for 2 frames"),
+        (lambda logits: (logits, logits), "it gives a tuple for 2 frames"),
+    ],
+)
+def test_a_network_that_gives_no_logits_is_refused(gives, says, monkeypatch):
+    kind = type("Mine", (Giving,), {"gives": staticmethod(gives)})
+    monkeypatch.setitem(networks._networks, "mine", kind)
+    with pytest.raises(UserError, match=f"'members.student': network mine: {says}"):
+        checked("plain/rml2016.10a", "members.student={network: mine}")
+
+
+def test_a_network_whose_outputs_are_none_is_refused(monkeypatch):
+    kind = type("Mine", (Giving,), {"outputs": lambda self, iq, attention: self(iq)})
+    monkeypatch.setitem(networks._networks, "mine", kind)
+    with pytest.raises(UserError, match=r"network mine: its outputs\(\) gives \(2, 11\), not"):
+        checked("plain/rml2016.10a", "members.student={network: mine}")
+
+
+@pytest.mark.parametrize(
+    ("gives", "says"),
+    [
+        (lambda loss: loss, r"it gives \(4,\), not a scalar"),
+        (lambda loss: float(loss.mean()), r"it gives [\d.]+, not a scalar"),
+    ],
+)
+def test_a_loss_that_gives_no_scalar_is_refused(gives, says, monkeypatch):
+    class Mine(losses.Loss):
+        needs_teacher = False
+
+        def __init__(self, *, student, teacher):
+            super().__init__()
+
+        def forward(self, student, teacher, label):
+            return gives(functional.cross_entropy(student.logits, label, reduction="none"))
+
+    monkeypatch.setitem(losses._losses, "mine", Mine)
+    with pytest.raises(UserError, match=f"'members.student': loss mine: {says}"):
+        checked("plain/rml2016.10a", "members.student.loss=[{name: mine}]")
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_every_recipe_passes(name):
+    checked(name)
+
+
+@pytest.mark.parametrize("name", ["crosstlnet/rml2016.10a", "mldnet/rml2016.10a"])
+def test_what_is_said_to_leave_labels_out_does(name, toy_file, tmp_path):
+    """A file with one SNR label, which the report's bands and matrices do not show."""
+    few = tmp_path / "few.h5"
+    shutil.copyfile(toy_file, few)
+    with h5py.File(few, "r+") as file:
+        file["Z"][:] = 30
+    path, told = recipe.find(name), []
+    for _ in range(3):
+        given = [*recipe.for_file(path, "smoke", few, "edge"), "report.classes_of_interest=[]"]
+        try:
+            one = recipe.load(path, "smoke", [*given, "data.snr=[]", *told])
+            preflight.check(one, ["scratch"])
+        except UserError as error:
+            told += re.findall(r"--set '([^']*)'", str(error))
+        else:
+            break
+    else:
+        pytest.fail("it does not")
+    assert told

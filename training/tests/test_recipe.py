@@ -40,6 +40,11 @@ def test_overrides_win_over_the_budget():
     ("override", "says"),
     [
         ("train.epoch=3", r"'train\.epoch' is unknown"),
+        (
+            "abuot=1",
+            "'abuot' is unknown; known here: name, .*publish, extends, changes, budgets",
+        ),
+        ("data.train.run_length=-1", r"'data\.train\.run_length' is -1"),
         ("extra=1", "'extra' is unknown"),
         ("name=alone", "'name' is 'alone'; it must be of the form system/name"),
         ("name=a/b/c", "'name' is 'a/b/c'"),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .. import own_code
 from ..errors import UserError
 from ..networks.outputs import Outputs
+from ..options import refuse_unknown
 
 
 class Loss(nn.Module):
@@ -85,6 +86,7 @@ def create(name: str, *, student: Outputs, teacher: Outputs | None, **options: A
     if kind.needs_teacher and teacher is None:
         raise UserError(f"loss {name} needs a teacher")
     try:
+        refuse_unknown(kind, options, ("student", "teacher"))
         return kind(student=student, teacher=teacher, **options)
     except (TypeError, ValueError) as error:
         raise UserError(f"loss {name}: {error}") from error

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..options import refuse_below_one
+
 NEVER = -1e30
 """So little makes the exponential 0, and is a number in bfloat16 too."""
 
@@ -65,6 +67,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
+        refuse_below_one(heads=heads)
         if width % heads:
             raise TypeError(f"width {width} must be a multiple of heads {heads}")
         self.heads = heads

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..options import refuse_below_one
 from .attention import attend, merge_heads, split_heads
 from .outputs import Outputs
 from .registry import register
@@ -73,6 +74,7 @@ class ConvolutionalTransformer(nn.Module):
 
     def __init__(self, width: int, heads: int, feed_forward: int, dropout: float) -> None:
         super().__init__()
+        refuse_below_one(heads=heads)
         if width % heads:
             raise TypeError(f"width {width} must be a multiple of heads {heads}")
         self.heads = heads

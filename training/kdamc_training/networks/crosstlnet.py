@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..options import refuse_below_one
 from .attention import attend, merge_heads, split_heads
 from .features import amplitude_phase
 from .keras_start import keras_start
@@ -96,6 +97,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self, width: int, inner: int, heads: int) -> None:
         super().__init__()
+        refuse_below_one(heads=heads)
         if inner % heads:
             raise TypeError(f"inner {inner} must be a multiple of heads {heads}")
         self.heads = heads

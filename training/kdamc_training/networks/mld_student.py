@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..options import refuse_below_one
 from .attention import NEVER, EncoderLayer, attend, encode, merge_heads, sinusoids, split_heads
 from .mld_teacher import SignalEmbedding
 from .outputs import Outputs
@@ -62,6 +63,7 @@ class LshAttention(nn.Module):
         redraw: bool = False,
     ) -> None:
         super().__init__()
+        refuse_below_one(heads=heads)
         if width % heads:
             raise TypeError(f"width {width} must be a multiple of heads {heads}")
         if kind not in ("lsh", "full"):
@@ -172,6 +174,7 @@ class MldStudent(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        refuse_below_one(width=width, layers=layers)
         if convolutions is None:
             convolutions = (width // 4, width // 2)
         self.embedding = SignalEmbedding((*convolutions, width), kernels)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..options import refuse_below_one
 from .attention import EncoderLayer, SelfAttention, encode
 from .outputs import Outputs
 from .registry import register
@@ -64,6 +65,7 @@ class MldTeacher(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        refuse_below_one(width=width, layers=layers)
         if convolutions is None:
             convolutions = (width // 8, width // 4, width // 2)
         hidden = hidden or 3 * width // 8

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -35,3 +36,18 @@ def outputs_of(network: nn.Module, iq: Tensor, attention: bool = False) -> Outpu
     if hasattr(network, "outputs"):
         return network.outputs(iq, attention=attention)
     return Outputs(network(iq))
+
+
+def check_outputs(shown: Outputs, frames: int, classes: int) -> None:
+    """Raise TypeError unless a network ``shown`` so many frames gives logits of so many classes."""
+    if not isinstance(shown, Outputs):
+        raise TypeError(f"its outputs() gives {_kind(shown)}, not Outputs")
+    if not isinstance(shown.logits, Tensor) or shown.logits.shape != (frames, classes):
+        raise TypeError(
+            f"it gives {_kind(shown.logits)} for {frames} frames and {classes} classes, not logits "
+            f"({frames}, {classes})"
+        )
+
+
+def _kind(value: Any) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else f"a {type(value).__name__}"

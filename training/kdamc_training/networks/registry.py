@@ -12,9 +12,11 @@ from torch import nn
 
 from .. import own_code
 from ..errors import UserError
+from ..options import refuse_unknown
 
 Factory = Callable[..., nn.Module]
 
+_GIVEN = ("classes", "frame_length")
 _networks: dict[str, Factory] = {}
 
 
@@ -29,7 +31,7 @@ def register(name: str) -> Callable[[Factory], Factory]:
     def add(factory: Factory) -> Factory:
         if name in _networks:
             raise ValueError(f"a network named {name} exists already")
-        if not _takes(factory, "classes", "frame_length"):
+        if not _takes(factory, *_GIVEN):
             raise ValueError(f"{name} is no network: it does not take classes and frame_length")
         _networks[name] = factory
         own_code.note("network", name, factory)
@@ -47,6 +49,7 @@ def create(name: str, *, classes: int, frame_length: int, **options: Any) -> nn.
     """A new network; raises UserError for an unknown name or options that it does not take."""
     factory = _factory(name)
     try:
+        refuse_unknown(factory, options, _GIVEN)
         return factory(classes=classes, frame_length=frame_length, **options)
     except TypeError as error:
         raise UserError(f"network {name}: {error}") from error
