@@ -44,6 +44,11 @@ class Transforming(Dense):
         return torch.view_as_real(torch.fft.fft(torch.complex(iq[:, 0], iq[:, 1])))
 
 
+class NoNumber(Dense):
+    def of(self, iq):
+        return iq * float("nan") if torch.onnx.is_in_onnx_export() else iq
+
+
 class OneFrameLess(Dense):
     """Of one frame it gives no batch."""
 
@@ -86,6 +91,7 @@ def test_a_network_as_it_should_be_is_written(module_of, tmp_path):
     ("kind", "says"),
     [
         (Branching, "exported it is another: logits differs by"),
+        (NoNumber, "exported it is another: logits differs by nan"),
         (Looping, "exported it is another: "),
         (OneFrameLess, "exported it is another: of 1 frames logits has shape"),
         (Transforming, "ONNX cannot hold it: .*complex"),
